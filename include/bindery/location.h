@@ -1,0 +1,141 @@
+/*
+ * The location table: which addresses of record are bound to which contacts,
+ * by which flows. All workers share it; it is cut into shards with a lock
+ * each. Who changes an AOR holds it:
+ *
+ *	struct location_hold hold;
+ *	location_hold(location, aor, &hold);
+ *	... look at hold.first, location_put(), location_drop() ...
+ *	location_release(&hold);
+ *
+ * A hold is a lock: between the two, compute, do not wait.
+ */
+#ifndef BINDERY_LOCATION_H
+#define BINDERY_LOCATION_H
+
+#include "bindery/hash.h"
+#include "bindery/loop.h"
+#include "bindery/net.h"
+
+/* ---- bindings ---- */
+
+/* The texts of a binding, as they were received. */
+enum binding_text {
+	BINDING_URI,        /* the Contact's URI, without < > */
+	BINDING_PARAMS,     /* its parameters, without expires and the registrar's own */
+	BINDING_CALL_ID,
+	BINDING_INSTANCE,   /* of +sip.instance: "<urn:...>" */
+	BINDING_PATH,       /* the Path values, with commas between */
+	BINDING_USER_AGENT,
+	BINDING_TEXTS
+};
+
+/* What a REGISTER says of one binding; lent. */
+struct binding_data {
+	struct str text[BINDING_TEXTS];
+	struct hop hop;      /* whence it was registered */
+	int64_t expires_at;  /* clock_mono_ms() */
+	uint32_t cseq;
+	uint32_t reg_id;     /* 0: none */
+	uint32_t gruu_epoch; /* names the instance's temporary GRUUs */
+	uint16_t q;          /* thousandths */
+};
+
+struct binding {
+	struct binding *next; /* the AOR's next, in order of their making */
+	struct wheel_node expiry;
+	struct location_aor *aor;
+	struct hop hop;
+	int64_t since, refreshed; /* clock_mono_ms() */
+	uint32_t cseq, reg_id, gruu_epoch;
+	uint16_t q;
+	uint16_t size[BINDING_TEXTS];
+	char text[];
+};
+
+struct str binding_text(const struct binding *binding, enum binding_text which);
+static inline int64_t
+binding_expires_at(const struct binding *binding)
+{
+	return binding->expiry.at;
+}
+/* Seconds left, rounded up. */
+uint32_t binding_expires_in(const struct binding *binding, int64_t now);
+
+/* ---- the table ---- */
+
+struct location;
+struct location_shard;
+struct location_aor;
+
+enum { LOCATION_SHARDS = 64 };
+
+/* `shared` tells which flows live. */
+struct location *location_new(const struct net_shared *shared);
+void location_free(struct location *location);
+
+struct location_hold {
+	struct location *location;
+	struct location_shard *shard;
+	struct location_aor *aor; /* NULL: nothing is bound yet */
+	struct binding *first;    /* the bindings, in order of their making */
+	size_t count;
+	struct str name;
+	uint64_t hash;
+	int64_t now;
+};
+
+/*
+ * Locks the AOR's shard and finds its bindings; some may have expired by `now`
+ * and wait to be dropped. `aor` is lent until the release.
+ */
+void location_hold(struct location *location, struct str aor, int64_t now,
+    struct location_hold *hold);
+void location_release(struct location_hold *hold);
+/*
+ * Makes a binding from data, in place of `old` if that is not NULL, whose
+ * `since` it keeps. Returns the binding, whose address may differ from old's.
+ */
+struct binding *location_put(struct location_hold *hold, struct binding *old,
+    const struct binding_data *data);
+void location_drop(struct location_hold *hold, struct binding *binding);
+/* True if a request could be sent to it now: its flow lives. */
+bool location_is_reachable(const struct location *location,
+    const struct binding *binding);
+
+/* Numbers over all shards. */
+void location_count(const struct location *location, uint64_t *aors,
+    uint64_t *bindings);
+
+/*
+ * Drops what expired in one shard and tells of each; the shard is locked
+ * meanwhile, and at most `most` are dropped. True if there may be more.
+ */
+typedef void (*location_expired_fn)(void *context, struct str aor,
+    const struct binding *binding);
+bool location_expire(struct location *location, unsigned shard, int64_t now,
+    size_t most, location_expired_fn expired, void *context);
+
+/*
+ * Walks over the AORs in the order of their hashes, for listings: at most
+ * `limit` of them from *cursor on, each held while it is shown. *cursor is
+ * then where to go on; false when all have been shown. An AOR that is there
+ * all the time is shown exactly once.
+ */
+typedef void (*location_show_fn)(void *context, struct str aor,
+    const struct binding *first);
+bool location_list(struct location *location, uint64_t *cursor, size_t limit,
+    location_show_fn show, void *context);
+
+/*
+ * Drops all bindings of the AORs that keep() refuses, a shard at a time; tells
+ * of each as location_expire() does. From any thread.
+ */
+void location_sweep(struct location *location,
+    bool (*keep)(void *context, struct str aor), location_expired_fn dropped,
+    void *context);
+
+/* The hash that names an AOR in this table, and in temporary GRUUs. */
+uint64_t location_hash(const struct location *location, struct str aor);
+
+#endif

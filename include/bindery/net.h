@@ -1,0 +1,201 @@
+/*
+ * The network: bytes in by listeners, connections and datagrams; bytes out by
+ * the way they came. It knows where a SIP message ends and nothing of what it
+ * says.
+ *
+ * Each worker has a `struct net` of its own, and owns its connections for
+ * their life. What workers share, limits and who is alive, is in one
+ * `struct net_shared`.
+ */
+#ifndef BINDERY_NET_H
+#define BINDERY_NET_H
+
+#include "bindery/addr.h"
+#include "bindery/loop.h"
+#include "bindery/slots.h"
+
+struct net;
+struct net_shared;
+struct tls_context;
+
+/* ---- transports ---- */
+
+/* A row of the table of transports; all that differs between them is here. */
+struct transport {
+	const char *name;  /* in configuration and URIs: "udp" */
+	struct str via;    /* in Via: "UDP" */
+	uint16_t port;     /* default port */
+	bool reliable;     /* RFC 3261 17: no retransmissions, timers are 0 */
+	bool secure;
+	const struct transport_ops *ops; /* net's own */
+};
+
+/* By its name in any case; NULL if there is none. */
+const struct transport *transport_find(struct str name);
+/* The transports one by one, from 0; NULL behind the last. */
+const struct transport *transport_at(size_t i);
+
+/* ---- flows ---- */
+
+/*
+ * Names a connection, or a worker's UDP socket: worker, slot, generation. It
+ * may be kept for any time: when the connection is gone it names nothing.
+ */
+typedef slot_id flow_id;
+enum { FLOW_NONE = SLOT_NONE };
+
+/* The way that a message came by, and that its answer takes. */
+struct hop {
+	const struct transport *transport;
+	flow_id flow;
+	struct addr peer;  /* who sent it */
+	struct addr local; /* where it arrived */
+};
+
+/* From any thread: is this connection, or this socket, still open? */
+bool flow_is_alive(const struct net_shared *shared, flow_id id);
+
+/* ---- what net tells ---- */
+
+enum frame_fault {
+	FRAME_NO_LENGTH,   /* a stream needs Content-Length (RFC 3261 18.3) */
+	FRAME_BAD_LENGTH,  /* Content-Length is no number, or there are two */
+	FRAME_HEADER_SIZE, /* the header part goes beyond the limit */
+	FRAME_BODY_SIZE,   /* the body goes beyond the limit */
+	FRAME_GARBAGE      /* not SIP at all */
+};
+
+/* Called on the worker's thread. Bytes and hops are lent for the call. */
+struct net_handler {
+	void *context;
+	/* A whole message, without blank lines before it. */
+	void (*message)(void *context, const struct hop *hop, struct str bytes);
+	/*
+	 * The stream cannot be followed any more: these bytes begin a message
+	 * whose end cannot be told. The connection closes after the call and
+	 * whatever the call sent.
+	 */
+	void (*broken)(void *context, const struct hop *hop, struct str bytes,
+	    enum frame_fault why);
+	/* A connection is gone. */
+	void (*closed)(void *context, flow_id flow);
+};
+
+/* ---- configuration ---- */
+
+/* Sizes in bytes, times in seconds; see bindery.json(5), `limits`. */
+struct net_conf {
+	int64_t message_size;
+	int64_t connections, connections_per_address;
+	int64_t unauthenticated, unauthenticated_seconds;
+	int64_t header_seconds, idle_seconds;
+	int64_t send_queue;
+};
+
+enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
+enum tls_version { TLS_1_2, TLS_1_3 };
+
+struct tls_sni_conf {
+	const char *name;
+	char *certificate, *key;
+};
+
+struct tls_conf {
+	char *certificate, *key, *client_ca, *ciphers;
+	int64_t verify_client; /* enum tls_verify */
+	int64_t min_version;   /* enum tls_version */
+	struct tls_sni_conf *sni;
+	size_t sni_count;
+};
+
+/*
+ * Reads certificates and keys and checks that they belong together. NULL
+ * with *why (the caller frees it) naming the file and the reason.
+ */
+struct tls_context *tls_context_new(const struct tls_conf *conf, char **why);
+struct tls_context *tls_context_ref(struct tls_context *context);
+void tls_context_unref(struct tls_context *context);
+
+/* ---- life ---- */
+
+struct net_shared *net_shared_new(unsigned workers);
+void net_shared_free(struct net_shared *shared);
+
+/* The handler is copied. */
+struct net *net_new(struct net_shared *shared, struct loop *loop,
+    const struct net_conf *conf, const struct net_handler *handler);
+/* Closes all that is open. */
+void net_free(struct net *net);
+/* Takes new limits for what happens from now on; copied. */
+void net_configure(struct net *net, const struct net_conf *conf);
+
+/*
+ * Opens a socket of this transport for one worker among several that share
+ * the address (SO_REUSEPORT). -1 with *why on failure. From any thread.
+ */
+int net_open_socket(const struct transport *transport, const struct addr *at,
+    char **why);
+/*
+ * Listens on a socket from net_open_socket(), which net takes. `key` names the
+ * listener for the calls below. `tls` may be NULL; else net refs it.
+ */
+void net_listen(struct net *net, unsigned key, int fd,
+    const struct transport *transport, const struct addr *at,
+    struct tls_context *tls);
+/* New handshakes on this listener use this context from now on. */
+void net_listen_tls(struct net *net, unsigned key, struct tls_context *tls);
+/* Stops listening. Connections accepted live on. */
+void net_unlisten(struct net *net, unsigned key);
+
+/* ---- use ---- */
+
+/*
+ * Sends one message by the hop's flow, to its peer; another worker's flow is
+ * reached by mailbox. False if it could not even be queued. What fails later
+ * on a stream closes it.
+ */
+bool net_send(struct net *net, const struct hop *hop, struct str bytes);
+/* This connection has proven a user: the limits for strangers no longer apply. */
+void net_flow_prove(struct net *net, flow_id flow, struct str aor);
+void net_close(struct net *net, flow_id flow);
+
+struct connection_info {
+	flow_id id;
+	const struct transport *transport;
+	struct addr peer, local;
+	int64_t since_ms; /* clock_mono_ms() */
+	const char *tls_version, *tls_cipher, *tls_peer; /* NULL: none */
+	char *const *aors;
+	size_t aor_count;
+};
+/*
+ * Calls each() for this worker's stream connections from slot *slot on, until
+ * it returns false. *slot is then where to go on; false when there are no more.
+ */
+bool net_each_connection(struct net *net, uint32_t *slot,
+    bool (*each)(void *context, const struct connection_info *info),
+    void *context);
+
+/* ---- pure parts, for tests and fuzzers ---- */
+
+/*
+ * Looks for the end of the first message in `bytes`, of which the first
+ * *scanned have been looked at before. FRAME_MORE: not yet; FRAME_MESSAGE: it
+ * has *size bytes; FRAME_PING: a CRLF CRLF stands there, *size is 4;
+ * FRAME_SKIP: *size bytes of line ends; FRAME_BROKEN: see *fault.
+ */
+enum frame_result {
+	FRAME_MORE, FRAME_MESSAGE, FRAME_PING, FRAME_SKIP, FRAME_BROKEN
+};
+enum frame_result frame_next(struct str bytes, size_t limit, size_t *scanned,
+    size_t *size, enum frame_fault *fault);
+
+/*
+ * The answer to a STUN Binding request (RFC 5389, or RFC 3489's) from `peer`;
+ * 0 if the bytes are none.
+ */
+enum { STUN_ANSWER_MAX = 128 };
+size_t stun_answer(struct str bytes, const struct addr *peer,
+    unsigned char answer[STUN_ANSWER_MAX]);
+
+#endif

@@ -1,0 +1,163 @@
+/* Credentials judged, challenges written. */
+#include "config.h"
+
+#include "bindery/auth.h"
+
+#include <stdlib.h>
+
+#include "bindery/alloc.h"
+#include "bindery/rand.h"
+#include "bindery/sip.h"
+#include "nonce.h"
+
+struct auth {
+	struct auth_shared *shared;
+	struct nonce_maker *nonces;
+	unsigned char dummy[DIGEST_MAX]; /* the HA1 of who does not exist */
+};
+
+struct auth *
+auth_new(struct auth_shared *shared)
+{
+	struct auth *auth = xcalloc(1, sizeof *auth);
+
+	auth->shared = shared;
+	auth->nonces = nonce_maker_new(shared);
+	random_bytes(auth->dummy, sizeof auth->dummy);
+	return auth;
+}
+
+void
+auth_free(struct auth *auth)
+{
+	if (auth == NULL)
+		return;
+	nonce_maker_free(auth->nonces);
+	free(auth);
+}
+
+void
+auth_response(enum digest_algorithm algorithm, const unsigned char *ha1,
+    struct str method, const struct sip_credentials *c,
+    char hex[DIGEST_HEX_MAX])
+{
+	const struct str a2[] = { method, STR(":"), c->uri };
+	size_t size = digest_size(algorithm);
+	unsigned char hash[DIGEST_MAX];
+	char ha1_hex[DIGEST_HEX_MAX], ha2_hex[DIGEST_HEX_MAX];
+	const struct str colon = STR(":");
+	const struct str ha1_text = { ha1_hex, 2 * size };
+	const struct str ha2_text = { ha2_hex, 2 * size };
+
+	hex_write(ha1_hex, ha1, size);
+	digest_hash(algorithm, a2, 3, hash);
+	hex_write(ha2_hex, hash, size);
+	if (c->qop.n > 0) {
+		const struct str all[] = { ha1_text, colon, c->nonce, colon, c->nc,
+			colon, c->cnonce, colon, c->qop, colon, ha2_text };
+
+		digest_hash(algorithm, all, sizeof all / sizeof *all, hash);
+	} else {
+		const struct str all[] = { ha1_text, colon, c->nonce, colon,
+			ha2_text };
+
+		digest_hash(algorithm, all, sizeof all / sizeof *all, hash);
+	}
+	hex_write(hex, hash, size);
+}
+
+static bool
+is_offered(const struct auth_realm *realm, enum digest_algorithm algorithm)
+{
+	for (size_t i = 0; i < realm->algorithm_count; i++)
+		if (realm->algorithms[i] == algorithm)
+			return true;
+	return false;
+}
+
+/* An upper-case response counts as well; a wrong length never does. */
+static bool
+is_response(struct str given, const char *expected, size_t n)
+{
+	char lower[DIGEST_HEX_MAX];
+
+	if (given.n != n)
+		return false;
+	str_lower(lower, given);
+	return same_secret(lower, expected, n);
+}
+
+static bool
+lacks_something(const struct sip_credentials *c, uint32_t *count)
+{
+	if (c->username.p == NULL || c->nonce.p == NULL || c->uri.n == 0 ||
+	    c->response.p == NULL)
+		return true;
+	*count = 0;
+	return c->qop.n > 0 &&
+	    (c->cnonce.p == NULL || c->nc.n != 8 ||
+	        !str_hex32(c->nc, count) || *count == 0);
+}
+
+enum auth_verdict
+auth_check(struct auth *auth, const struct auth_realm *realm,
+    struct str method, const struct sip_credentials *c,
+    const struct user *user, int64_t now_ms)
+{
+	enum digest_algorithm algorithm = DIGEST_MD5;
+	const unsigned char *ha1 = auth->dummy;
+	char expected[DIGEST_HEX_MAX];
+	struct nonce nonce;
+	uint32_t count;
+	bool right, ours, young;
+
+	/* the first REGISTER of many phones: a form not filled in yet */
+	if (c->nonce.p != NULL && c->nonce.n == 0 && c->response.n == 0)
+		return AUTH_NONE;
+	if (lacks_something(c, &count))
+		return AUTH_BAD;
+	if ((c->algorithm.p != NULL &&
+	        !digest_of_name(c->algorithm, &algorithm)) ||
+	    !is_offered(realm, algorithm) ||
+	    (c->qop.n > 0 ? !str_caseeq(c->qop, STR("auth"))
+	                  : !realm->allow_rfc2069))
+		return AUTH_NONE;
+
+	if (user != NULL && user->enabled && (user->has_ha1 >> algorithm & 1) != 0)
+		ha1 = user->ha1[algorithm];
+	auth_response(algorithm, ha1, method, c, expected);
+	right = is_response(c->response, expected, 2 * digest_size(algorithm)) &&
+	    ha1 != auth->dummy;
+	ours = nonce_read(auth->nonces, realm->realm, c->nonce, &nonce);
+	young = ours && now_ms / 1000 >= nonce.issued &&
+	    now_ms / 1000 - nonce.issued < realm->nonce_lifetime;
+	if (!right)
+		return AUTH_WRONG;
+	if (!young)
+		return AUTH_STALE;
+	return nonce_use(auth->shared, &nonce, count, realm->nonce_lifetime, now_ms)
+	    ? AUTH_RIGHT
+	    : AUTH_REPLAYED;
+}
+
+void
+auth_challenge(struct auth *auth, const struct auth_realm *realm,
+    struct out *out, struct str header, bool stale, int64_t now_ms)
+{
+	char nonce[NONCE_SIZE];
+
+	nonce_make(auth->nonces, realm->realm, now_ms, nonce);
+	for (size_t i = 0; i < realm->algorithm_count; i++) {
+		out_add(out, header);
+		out_lit(out, ": Digest realm=");
+		out_quoted(out, realm->realm);
+		out_lit(out, ", nonce=\"");
+		out_bytes(out, nonce, sizeof nonce);
+		out_lit(out, "\", algorithm=");
+		out_add(out, str_of(digest_name(realm->algorithms[i])));
+		out_lit(out, ", qop=\"auth\"");
+		if (stale)
+			out_lit(out, ", stale=true");
+		out_lit(out, "\r\n");
+	}
+}

@@ -1,0 +1,309 @@
+/*
+ * A nonce is 24 bytes in base64url: when it was made, a number, and a MAC of
+ * both and the realm. What was used with each is kept in tables by time of
+ * issue, so that forgetting is dropping a table.
+ */
+#include "config.h"
+
+#include "nonce.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "bindery/alloc.h"
+#include "bindery/rand.h"
+
+enum { TIME = 4, NUMBER = 8, CODE = 12, BYTES = TIME + NUMBER + CODE };
+enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 64 };
+
+struct use {
+	uint64_t number; /* 0: free */
+	uint64_t seen;   /* bit i: count `highest` - i was used */
+	uint32_t highest;
+};
+
+/* Uses of the nonces that were issued in one period; open addressing. */
+struct period {
+	struct period *next;
+	uint32_t epoch;
+	size_t room, count;
+	struct use *uses;
+};
+
+struct shard {
+	_Alignas(64) pthread_mutex_t lock;
+	struct period *periods; /* the latest first */
+	uint32_t forgotten;     /* epochs before this one are not known any more */
+};
+
+struct auth_shared {
+	struct mac *mac; /* to be duplicated, not used */
+	struct shard shards[SHARDS];
+};
+
+struct nonce_maker {
+	struct mac *mac;
+	uint64_t next_number;
+};
+
+struct auth_shared *
+auth_shared_new(void)
+{
+	struct auth_shared *shared = xcalloc(1, sizeof *shared);
+
+	shared->mac = mac_new();
+	for (int i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&shared->shards[i].lock, NULL);
+	return shared;
+}
+
+static void
+free_periods(struct period *period)
+{
+	struct period *next;
+
+	for (; period != NULL; period = next) {
+		next = period->next;
+		free(period->uses);
+		free(period);
+	}
+}
+
+void
+auth_shared_free(struct auth_shared *shared)
+{
+	if (shared == NULL)
+		return;
+	for (int i = 0; i < SHARDS; i++) {
+		free_periods(shared->shards[i].periods);
+		pthread_mutex_destroy(&shared->shards[i].lock);
+	}
+	mac_free(shared->mac);
+	free(shared);
+}
+
+struct nonce_maker *
+nonce_maker_new(struct auth_shared *shared)
+{
+	struct nonce_maker *maker = xcalloc(1, sizeof *maker);
+
+	maker->mac = mac_dup(shared->mac);
+	maker->next_number = random_u64();
+	return maker;
+}
+
+void
+nonce_maker_free(struct nonce_maker *maker)
+{
+	if (maker == NULL)
+		return;
+	mac_free(maker->mac);
+	free(maker);
+}
+
+/* ---- text ---- */
+
+static const char alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void
+encode(const unsigned char from[BYTES], char text[NONCE_SIZE])
+{
+	for (int i = 0; i < BYTES; i += 3) {
+		unsigned group = (unsigned)from[i] << 16 |
+		    (unsigned)from[i + 1] << 8 | from[i + 2];
+
+		for (int shift = 18; shift >= 0; shift -= 6)
+			*text++ = alphabet[group >> shift & 63];
+	}
+}
+
+static int
+value_of(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A'
+	    : c >= 'a' && c <= 'z'  ? c - 'a' + 26
+	    : c >= '0' && c <= '9'  ? c - '0' + 52
+	    : c == '-'              ? 62
+	    : c == '_'              ? 63
+	                            : -1;
+}
+
+static bool
+decode(struct str text, unsigned char to[BYTES])
+{
+	if (text.n != NONCE_SIZE)
+		return false;
+	for (size_t i = 0; i < NONCE_SIZE; i += 4) {
+		unsigned group = 0;
+
+		for (size_t j = 0; j < 4; j++) {
+			int value = value_of(text.p[i + j]);
+
+			if (value < 0)
+				return false;
+			group = group << 6 | (unsigned)value;
+		}
+		*to++ = (unsigned char)(group >> 16);
+		*to++ = (unsigned char)(group >> 8);
+		*to++ = (unsigned char)group;
+	}
+	return true;
+}
+
+static void
+sign(struct nonce_maker *maker, const unsigned char head[TIME + NUMBER],
+    struct str realm, unsigned char code[MAC_SIZE])
+{
+	char bytes[TIME + NUMBER + 256];
+	struct out out = out_to(bytes, sizeof bytes);
+
+	out_bytes(&out, head, TIME + NUMBER);
+	out_bytes(&out, realm.p, realm.n < 256 ? realm.n : 256);
+	mac_sign(maker->mac, out_str(&out), code);
+}
+
+void
+nonce_make(struct nonce_maker *maker, struct str realm, int64_t now_ms,
+    char text[NONCE_SIZE])
+{
+	uint32_t issued = (uint32_t)(now_ms / 1000);
+	unsigned char bytes[BYTES], code[MAC_SIZE];
+
+	if (maker->next_number == 0)
+		maker->next_number++;
+	memcpy(bytes, &issued, TIME);
+	memcpy(bytes + TIME, &maker->next_number, NUMBER);
+	maker->next_number++;
+	sign(maker, bytes, realm, code);
+	memcpy(bytes + TIME + NUMBER, code, CODE);
+	encode(bytes, text);
+}
+
+bool
+nonce_read(struct nonce_maker *maker, struct str realm, struct str text,
+    struct nonce *nonce)
+{
+	unsigned char bytes[BYTES], code[MAC_SIZE];
+
+	if (!decode(text, bytes))
+		return false;
+	sign(maker, bytes, realm, code);
+	memcpy(&nonce->issued, bytes, TIME);
+	memcpy(&nonce->number, bytes + TIME, NUMBER);
+	return same_secret(bytes + TIME + NUMBER, code, CODE);
+}
+
+/* ---- what was used ---- */
+
+static struct use *
+find(const struct period *period, uint64_t number)
+{
+	size_t at = (size_t)(number * 0x9e3779b97f4a7c15u >> 32);
+
+	for (;; at++) {
+		struct use *use = &period->uses[at & (period->room - 1)];
+
+		if (use->number == number || use->number == 0)
+			return use;
+	}
+}
+
+static void
+grow(struct period *period)
+{
+	struct use *old = period->uses;
+	size_t room = period->room;
+
+	period->room = room > 0 ? 2 * room : 16;
+	period->uses = xcalloc(period->room, sizeof *period->uses);
+	for (size_t i = 0; i < room; i++)
+		if (old[i].number != 0)
+			*find(period, old[i].number) = old[i];
+	free(old);
+}
+
+/* Makes it if need be, and forgets those whose nonces have all aged. */
+static struct period *
+period_of(struct shard *shard, uint32_t issued, int64_t lifetime,
+    int64_t now_ms)
+{
+	uint32_t epoch = issued / PERIOD_S;
+	int64_t oldest = (now_ms / 1000 - lifetime) / PERIOD_S;
+	struct period **link = &shard->periods, *period;
+
+	while (*link != NULL && (*link)->epoch > epoch)
+		link = &(*link)->next;
+	period = *link;
+	if (period != NULL && period->epoch == epoch)
+		return period;
+	period = xcalloc(1, sizeof *period);
+	period->epoch = epoch;
+	period->next = *link;
+	*link = period;
+	grow(period);
+	for (link = &period->next; *link != NULL; link = &(*link)->next)
+		if ((int64_t)(*link)->epoch < oldest) {
+			shard->forgotten = (*link)->epoch + 1;
+			free_periods(*link);
+			*link = NULL;
+			break;
+		}
+	return period;
+}
+
+static bool
+use_count(struct use *use, uint32_t count)
+{
+	uint64_t bit;
+
+	if (count > use->highest) {
+		uint32_t ahead = count - use->highest;
+
+		use->seen = ahead < WINDOW ? use->seen << ahead : 0;
+		use->seen |= 1;
+		use->highest = count;
+		return true;
+	}
+	if (use->highest - count >= WINDOW)
+		return false;
+	bit = (uint64_t)1 << (use->highest - count);
+	if ((use->seen & bit) != 0)
+		return false;
+	use->seen |= bit;
+	return true;
+}
+
+bool
+nonce_use(struct auth_shared *shared, const struct nonce *nonce,
+    uint32_t count, int64_t lifetime, int64_t now_ms)
+{
+	struct shard *shard = &shared->shards[nonce->number % SHARDS];
+	struct period *period;
+	struct use *use;
+	bool fresh;
+
+	pthread_mutex_lock(&shard->lock);
+	/* should a reload have made lifetimes longer */
+	if (nonce->issued / PERIOD_S < shard->forgotten) {
+		pthread_mutex_unlock(&shard->lock);
+		return false;
+	}
+	period = period_of(shard, nonce->issued, lifetime, now_ms);
+	if (4 * (period->count + 1) > 3 * period->room)
+		grow(period);
+	use = find(period, nonce->number);
+	fresh = use->number == 0;
+	if (fresh) {
+		use->number = nonce->number;
+		period->count++;
+	}
+	if (count == 0) { /* serves once: all counts are used up */
+		use->highest = UINT32_MAX;
+		use->seen = UINT64_MAX;
+	} else {
+		fresh = use_count(use, count);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return fresh;
+}

@@ -1,0 +1,121 @@
+/* Addresses: read, written, compared. */
+#include "config.h"
+
+#include "bindery/addr.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+bool
+addr_eq(const struct addr *a, const struct addr *b)
+{
+	return a->port == b->port && addr_same_host(a, b);
+}
+
+bool
+addr_same_host(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family && a->scope == b->scope &&
+	    memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+bool
+addr_is_any(const struct addr *addr)
+{
+	static const uint8_t any[16];
+
+	return memcmp(addr->ip, any, sizeof any) == 0;
+}
+
+bool
+addr_parse(struct str host, uint16_t port, struct addr *addr)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct addr found = { .port = port };
+
+	if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = (struct str){ host.p + 1, host.n - 2 };
+	if (host.n == 0 || host.n >= sizeof text)
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	if (inet_pton(AF_INET, text, found.ip) == 1)
+		found.family = AF_INET;
+	else if (inet_pton(AF_INET6, text, found.ip) == 1)
+		found.family = AF_INET6;
+	else
+		return false;
+	*addr = found;
+	return true;
+}
+
+const char *
+addr_bare_host(const struct addr *addr, char text[ADDR_HOST_SIZE])
+{
+	if (addr->family == 0 ||
+	    inet_ntop(addr->family, addr->ip, text, ADDR_HOST_SIZE) == NULL)
+		snprintf(text, ADDR_HOST_SIZE, "-");
+	return text;
+}
+
+const char *
+addr_host(const struct addr *addr, char text[ADDR_HOST_SIZE])
+{
+	char bare[ADDR_HOST_SIZE];
+
+	addr_bare_host(addr, bare);
+	snprintf(text, ADDR_HOST_SIZE, addr->family == AF_INET6 ? "[%.60s]" : "%.60s",
+	    bare);
+	return text;
+}
+
+const char *
+addr_text(const struct addr *addr, char text[ADDR_SIZE])
+{
+	char host[ADDR_HOST_SIZE];
+
+	snprintf(text, ADDR_SIZE, "%s:%u", addr_host(addr, host), addr->port);
+	return text;
+}
+
+unsigned
+addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)to;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
+
+	if (addr->family == AF_INET) {
+		*in = (struct sockaddr_in){ .sin_family = AF_INET,
+			.sin_port = htons(addr->port) };
+		memcpy(&in->sin_addr, addr->ip, 4);
+		return sizeof *in;
+	}
+	*in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+		.sin6_port = htons(addr->port), .sin6_scope_id = addr->scope };
+	memcpy(&in6->sin6_addr, addr->ip, 16);
+	return sizeof *in6;
+}
+
+bool
+addr_from_sockaddr(struct addr *addr, const struct sockaddr_storage *from)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+
+	*addr = (struct addr){ .family = from->ss_family };
+	if (from->ss_family == AF_INET) {
+		addr->port = ntohs(in->sin_port);
+		memcpy(addr->ip, &in->sin_addr, 4);
+		return true;
+	}
+	if (from->ss_family == AF_INET6) {
+		addr->port = ntohs(in6->sin6_port);
+		addr->scope = in6->sin6_scope_id;
+		memcpy(addr->ip, &in6->sin6_addr, 16);
+		return true;
+	}
+	addr->family = 0;
+	return false;
+}

@@ -1,0 +1,34 @@
+/* Randomness, from OpenSSL's generator of the calling thread. */
+#include "config.h"
+
+#include "bindery/rand.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/rand.h>
+
+void
+random_bytes(void *to, size_t n)
+{
+	if (RAND_bytes(to, (int)n) != 1) {
+		fputs("bindery: no random numbers\n", stderr);
+		abort();
+	}
+}
+
+uint64_t
+random_u64(void)
+{
+	uint64_t number;
+
+	random_bytes(&number, sizeof number);
+	return number;
+}
+
+uint32_t
+random_below(uint32_t limit)
+{
+	/* the bias of a 64-bit number is below 2^-32 */
+	return (uint32_t)(random_u64() % limit);
+}

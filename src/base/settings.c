@@ -1,0 +1,721 @@
+/* Table-driven reading of JSON. */
+#include "config.h"
+
+#include "bindery/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "bindery/alloc.h"
+
+enum { DEPTH_MAX = 16, FILE_MAX = 1 << 30 };
+
+struct reader {
+	const char *path;
+	struct str json;
+	unsigned line; /* of a file of one object a line; else 0 */
+	const char *steps[DEPTH_MAX];
+	size_t depth;
+	struct faults *faults;
+};
+
+/* ---- lines: where in the text a place is ---- */
+
+static const char *
+skip_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'))
+		p++;
+	return p;
+}
+
+/* Behind the string that begins at p; the text is known to be valid JSON. */
+static const char *
+skip_string(const char *p, const char *end)
+{
+	for (p++; p < end && *p != '"'; p++)
+		if (*p == '\\')
+			p++;
+	return p < end ? p + 1 : end;
+}
+
+static const char *
+skip_value(const char *p, const char *end)
+{
+	int depth = 0;
+
+	do {
+		p = skip_space(p, end);
+		if (p >= end)
+			return end;
+		if (*p == '"') {
+			p = skip_string(p, end);
+			continue;
+		}
+		depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
+		if (strchr("{}[],:", *p) != NULL) {
+			p++;
+		} else {
+			while (p < end && strchr(",:{}[] \t\r\n", *p) == NULL)
+				p++;
+		}
+	} while (p < end && depth > 0);
+	return p;
+}
+
+/* The value of a key of the object at p, or of an index of the array there. */
+static const char *
+step_into(const char *p, const char *end, const char *step)
+{
+	bool array;
+	unsigned long index = 0, wanted;
+
+	p = skip_space(p, end);
+	if (p >= end || (*p != '{' && *p != '['))
+		return NULL;
+	array = *p == '[';
+	wanted = array ? strtoul(step, NULL, 10) : 0;
+	for (p = skip_space(p + 1, end); p < end && *p != '}' && *p != ']';
+	     index++) {
+		const char *key = p;
+		size_t size = 0;
+
+		if (!array) {
+			p = skip_string(p, end);
+			size = (size_t)(p - key) - 2;
+			p = skip_space(p, end);
+			p = skip_space(p < end ? p + 1 : end, end);
+		}
+		if (array ? index == wanted
+		          : size == strlen(step) &&
+		                memcmp(key + 1, step, size) == 0)
+			return p;
+		p = skip_space(skip_value(p, end), end);
+		if (p < end && *p == ',')
+			p = skip_space(p + 1, end);
+	}
+	return NULL;
+}
+
+static unsigned
+line_at(struct str json, const char *at)
+{
+	unsigned line = 1;
+
+	for (const char *p = json.p; p < at; p++)
+		line += *p == '\n';
+	return line;
+}
+
+unsigned
+settings_line(struct str json, const char *const *steps, size_t count)
+{
+	const char *at = json.p, *end = json.p + json.n;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *next = step_into(at, end, steps[i]);
+
+		if (next == NULL) /* what is missing is missing from its parent */
+			break;
+		at = next;
+	}
+	return line_at(json, skip_space(at, end));
+}
+
+/* ---- faults ---- */
+
+static void
+put_place(struct out *out, const char *const *steps, size_t depth)
+{
+	for (size_t i = 0; i < depth; i++) {
+		if (steps[i][0] >= '0' && steps[i][0] <= '9' &&
+		    strspn(steps[i], "0123456789") == strlen(steps[i])) {
+			out_format(out, "[%s]", steps[i]);
+		} else {
+			out_format(out, "%s%s", i > 0 ? "." : "", steps[i]);
+		}
+	}
+}
+
+__attribute__((format(printf, 2, 3))) static void
+fault(struct reader *r, const char *format, ...)
+{
+	char place[512], what[512];
+	struct out out = out_to(place, sizeof place);
+	va_list arguments;
+
+	put_place(&out, r->steps, r->depth);
+	va_start(arguments, format);
+	vsnprintf(what, sizeof what, format, arguments);
+	va_end(arguments);
+	faults_add(r->faults, r->path,
+	    r->line != 0 ? r->line : settings_line(r->json, r->steps, r->depth),
+	    out_z(&out), "%s", what);
+}
+
+static void
+expected(struct reader *r, const char *what, const json_t *got)
+{
+	char *text = json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT);
+
+	fault(r, "expected %s, got %.120s", what, text != NULL ? text : "nothing");
+	free(text);
+}
+
+/* ---- nearest names ---- */
+
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t m = strlen(a), n = strlen(b), row[64];
+
+	if (m > 60 || n > 60)
+		return 60;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= m; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t above = row[j];
+			size_t best = corner + (a[i - 1] != b[j - 1]);
+
+			if (above + 1 < best)
+				best = above + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			corner = above;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+static const char *
+nearest(const struct settings *object, const char *name)
+{
+	const char *best = NULL;
+	size_t least = 60;
+
+	for (const struct setting *s = object->rows; s->name != NULL; s++) {
+		size_t d = distance(name, s->name);
+
+		if (d < least) {
+			least = d;
+			best = s->name;
+		}
+	}
+	return best;
+}
+
+/* ---- reading ---- */
+
+static void read_object(struct reader *r, const struct settings *object,
+    const json_t *json, char *to);
+
+static char *
+beside(const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (path[0] == '/' || slash == NULL)
+		return xstrdup(path);
+	return xasprintf("%.*s/%s", (int)(slash - file), file, path);
+}
+
+static void
+read_int(struct reader *r, const struct setting *s, const json_t *json,
+    int64_t *to)
+{
+	char what[128];
+	int64_t value = json_integer_value(json);
+
+	if (json_is_integer(json) && value >= s->min && value <= s->max) {
+		*to = value;
+		return;
+	}
+	snprintf(what, sizeof what, "an integer from %lld to %lld",
+	    (long long)s->min, (long long)s->max);
+	expected(r, what, json);
+}
+
+static void
+read_word(struct reader *r, const struct setting *s, const json_t *json,
+    int64_t *to)
+{
+	const char *value = json_string_value(json);
+	char what[256];
+	struct out out = out_to(what, sizeof what);
+
+	out_lit(&out, "one of");
+	for (int64_t i = 0; s->words[i] != NULL; i++) {
+		if (value != NULL && strcmp(value, s->words[i]) == 0) {
+			*to = i;
+			return;
+		}
+		out_format(&out, "%s \"%s\"", i > 0 ? "," : "", s->words[i]);
+	}
+	expected(r, out_z(&out), json);
+}
+
+static void
+read_string(struct reader *r, const struct setting *s, const json_t *json,
+    char **to)
+{
+	const char *value = json_string_value(json);
+
+	if (value == NULL || *value == '\0' || strlen(value) != json_string_length(json)) {
+		expected(r, "a string that is not empty", json);
+		return;
+	}
+	free(*to);
+	*to = s->type == SETTING_PATH ? beside(r->path, value) : xstrdup(value);
+}
+
+static void
+read_strings(struct reader *r, const struct setting *s, const json_t *json,
+    struct setting_list *to)
+{
+	char **items;
+	size_t n = json_array_size(json);
+
+	if (!json_is_array(json)) {
+		expected(r, "an array of strings", json);
+		return;
+	}
+	items = xcalloc(n, sizeof *items);
+	*to = (struct setting_list){ items, n };
+	for (size_t i = 0; i < n; i++) {
+		char step[24];
+
+		snprintf(step, sizeof step, "%zu", i);
+		r->steps[r->depth++] = step;
+		items[i] = xstrdup("");
+		read_string(r, s, json_array_get(json, i), &items[i]);
+		r->depth--;
+	}
+}
+
+static void
+read_array(struct reader *r, const struct setting *s, const json_t *json,
+    struct setting_list *to)
+{
+	size_t n = json_array_size(json);
+
+	if (!json_is_array(json)) {
+		expected(r, "an array of objects", json);
+		return;
+	}
+	*to = (struct setting_list){ xcalloc(n, s->object->size), n };
+	for (size_t i = 0; i < n; i++) {
+		char step[24];
+
+		snprintf(step, sizeof step, "%zu", i);
+		r->steps[r->depth++] = step;
+		read_object(r, s->object, json_array_get(json, i),
+		    (char *)to->items + i * s->object->size);
+		r->depth--;
+	}
+}
+
+static void
+read_map(struct reader *r, const struct setting *s, const json_t *json,
+    struct setting_list *to)
+{
+	const char *name;
+	json_t *value;
+	size_t i = 0;
+
+	if (!json_is_object(json)) {
+		expected(r, "an object of named objects", json);
+		return;
+	}
+	to->count = json_object_size(json);
+	to->items = xcalloc(to->count, s->object->size);
+	json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+		char *item = (char *)to->items + i++ * s->object->size;
+
+		*(char **)(void *)item = xstrdup(name);
+		r->steps[r->depth++] = name;
+		read_object(r, s->object, value, item);
+		r->depth--;
+	}
+}
+
+static void
+read_value(struct reader *r, const struct setting *s, const json_t *json,
+    char *to)
+{
+	void *at = to + s->offset;
+
+	switch (s->type) {
+	case SETTING_BOOL:
+		if (!json_is_boolean(json))
+			expected(r, "true or false", json);
+		*(bool *)at = json_is_true(json);
+		break;
+	case SETTING_INT:
+		read_int(r, s, json, at);
+		break;
+	case SETTING_WORD:
+		read_word(r, s, json, at);
+		break;
+	case SETTING_STRING:
+	case SETTING_PATH:
+		read_string(r, s, json, at);
+		break;
+	case SETTING_STRINGS:
+		read_strings(r, s, json, at);
+		break;
+	case SETTING_OBJECT:
+		read_object(r, s->object, json, at);
+		break;
+	case SETTING_ARRAY:
+		read_array(r, s, json, at);
+		break;
+	case SETTING_MAP:
+		read_map(r, s, json, at);
+		break;
+	}
+}
+
+static void
+set_defaults(const struct reader *r, const struct settings *object, char *to)
+{
+	for (const struct setting *s = object->rows; s->name != NULL; s++) {
+		void *at = to + s->offset;
+
+		if (s->type == SETTING_INT)
+			*(int64_t *)at = s->number;
+		else if (s->type == SETTING_BOOL)
+			*(bool *)at = s->number != 0;
+		else if (s->type == SETTING_OBJECT)
+			set_defaults(r, s->object, at);
+		else if (s->type == SETTING_WORD)
+			while (s->text != NULL &&
+			    strcmp(s->words[*(int64_t *)at], s->text) != 0)
+				++*(int64_t *)at;
+		else if (s->text == NULL || *(char **)at != NULL)
+			continue; /* of a nested object that was set before */
+		else if (s->type == SETTING_STRING)
+			*(char **)at = xstrdup(s->text);
+		else if (s->type == SETTING_PATH)
+			*(char **)at = beside(r->path, s->text);
+	}
+}
+
+static void
+read_object(struct reader *r, const struct settings *object,
+    const json_t *json, char *to)
+{
+	const char *name;
+	json_t *value;
+
+	set_defaults(r, object, to);
+	if (!json_is_object(json)) {
+		expected(r, "an object", json);
+		return;
+	}
+	json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+		const struct setting *s = object->rows;
+
+		while (s->name != NULL && strcmp(s->name, name) != 0)
+			s++;
+		r->steps[r->depth++] = name;
+		if (s->name == NULL)
+			fault(r, "unknown key, the nearest known one is \"%s\"",
+			    nearest(object, name));
+		else if (r->depth < DEPTH_MAX - 1)
+			read_value(r, s, value, to);
+		r->depth--;
+	}
+	for (const struct setting *s = object->rows; s->name != NULL; s++)
+		if (s->required && json_object_get(json, s->name) == NULL)
+			fault(r, "\"%s\" is missing", s->name);
+}
+
+static bool
+read_json(struct reader *r, const struct settings *object, void *to)
+{
+	size_t before = r->faults->count + r->faults->more;
+	json_error_t error;
+	json_t *json = json_loadb(r->json.p, r->json.n, JSON_REJECT_DUPLICATES,
+	    &error);
+
+	memset(to, 0, object->size);
+	if (json == NULL) {
+		set_defaults(r, object, to);
+		faults_add(r->faults, r->path,
+		    r->line != 0 ? r->line : (unsigned)error.line, "",
+		    "not valid JSON: %s", error.text);
+		return false;
+	}
+	read_object(r, object, json, to);
+	json_decref(json);
+	return r->faults->count + r->faults->more == before;
+}
+
+char *
+read_file(const char *path, size_t most, size_t *size)
+{
+	FILE *file = fopen(path, "re");
+	size_t room = 65536, n;
+	char *text;
+
+	if (file == NULL)
+		return NULL;
+	text = xmalloc(room + 1);
+	*size = 0;
+	while ((n = fread(text + *size, 1, room - *size, file)) > 0) {
+		*size += n;
+		if (*size > most) {
+			errno = EFBIG;
+			break;
+		}
+		if (*size == room)
+			text = xrealloc(text, (room *= 2) + 1);
+	}
+	if (ferror(file) || *size > most) {
+		int error = errno;
+
+		free(text);
+		fclose(file);
+		errno = error;
+		return NULL;
+	}
+	fclose(file);
+	text[*size] = '\0';
+	return text;
+}
+
+bool
+settings_read_file(const struct settings *object, const char *path, void *to,
+    struct faults *faults)
+{
+	struct reader r = { .path = path, .faults = faults };
+	char *text = read_file(path, FILE_MAX, &r.json.n);
+	bool done;
+
+	if (text == NULL) {
+		memset(to, 0, object->size);
+		faults_add(faults, path, 0, "", "cannot be read: %s",
+		    strerror(errno));
+		return false;
+	}
+	r.json.p = text;
+	done = read_json(&r, object, to);
+	free(text);
+	return done;
+}
+
+bool
+settings_read_line(const struct settings *object, const char *path,
+    unsigned line, struct str json, void *to, struct faults *faults)
+{
+	struct reader r = { .path = path, .faults = faults, .json = json,
+		.line = line };
+
+	return read_json(&r, object, to);
+}
+
+void
+settings_free(const struct settings *object, void *from)
+{
+	for (const struct setting *s = object->rows; s->name != NULL; s++) {
+		void *at = (char *)from + s->offset;
+		struct setting_list *list = at;
+
+		switch (s->type) {
+		case SETTING_STRING:
+		case SETTING_PATH:
+			free(*(char **)at);
+			*(char **)at = NULL;
+			break;
+		case SETTING_STRINGS:
+			for (size_t i = 0; i < list->count; i++)
+				free(((char **)list->items)[i]);
+			free(list->items);
+			*list = (struct setting_list){ 0 };
+			break;
+		case SETTING_OBJECT:
+			settings_free(s->object, at);
+			break;
+		case SETTING_MAP:
+		case SETTING_ARRAY:
+			for (size_t i = 0; i < list->count; i++) {
+				char *item = (char *)list->items + i * s->object->size;
+
+				settings_free(s->object, item);
+				if (s->type == SETTING_MAP)
+					free(*(char **)(void *)item);
+			}
+			free(list->items);
+			*list = (struct setting_list){ 0 };
+			break;
+		case SETTING_BOOL:
+		case SETTING_INT:
+		case SETTING_WORD:
+			break;
+		}
+	}
+}
+
+/* ---- printing ---- */
+
+static json_t *schema_of(const struct settings *object);
+
+static json_t *
+schema_type(const struct setting *s)
+{
+	json_t *words;
+
+	switch (s->type) {
+	case SETTING_BOOL:
+		return json_pack("{s:s}", "type", "boolean");
+	case SETTING_INT:
+		return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum",
+		    (json_int_t)s->min, "maximum", (json_int_t)s->max);
+	case SETTING_WORD:
+		words = json_array();
+		for (size_t i = 0; s->words[i] != NULL; i++)
+			json_array_append_new(words, json_string(s->words[i]));
+		return json_pack("{s:o}", "enum", words);
+	case SETTING_STRINGS:
+		return json_pack("{s:s, s:{s:s, s:i}}", "type", "array", "items",
+		    "type", "string", "minLength", 1);
+	case SETTING_OBJECT:
+		return schema_of(s->object);
+	case SETTING_ARRAY:
+		return json_pack("{s:s, s:o}", "type", "array", "items",
+		    schema_of(s->object));
+	case SETTING_MAP:
+		return json_pack("{s:s, s:o}", "type", "object",
+		    "additionalProperties", schema_of(s->object));
+	case SETTING_STRING:
+	case SETTING_PATH:
+		break;
+	}
+	return json_pack("{s:s, s:i}", "type", "string", "minLength", 1);
+}
+
+static json_t *
+schema_of(const struct settings *object)
+{
+	json_t *properties = json_object(), *required = json_array();
+	json_t *schema;
+
+	for (const struct setting *s = object->rows; s->name != NULL; s++) {
+		json_t *property = schema_type(s);
+
+		json_object_set_new(property, "description", json_string(s->help));
+		if (s->type == SETTING_INT)
+			json_object_set_new(property, "default",
+			    json_integer(s->number));
+		else if (s->type == SETTING_BOOL)
+			json_object_set_new(property, "default",
+			    json_boolean(s->number != 0));
+		else if (s->text != NULL)
+			json_object_set_new(property, "default", json_string(s->text));
+		json_object_set_new(properties, s->name, property);
+		if (s->required)
+			json_array_append_new(required, json_string(s->name));
+	}
+	schema = json_pack("{s:s, s:b, s:o}", "type", "object",
+	    "additionalProperties", 0, "properties", properties);
+	if (json_array_size(required) > 0)
+		json_object_set_new(schema, "required", required);
+	else
+		json_decref(required);
+	return schema;
+}
+
+char *
+settings_schema(const struct settings *object, const char *title)
+{
+	json_t *schema = schema_of(object);
+	char *text;
+
+	json_object_set_new(schema, "$schema",
+	    json_string("http://json-schema.org/draft-07/schema#"));
+	json_object_set_new(schema, "title", json_string(title));
+	text = json_dumps(schema, JSON_INDENT(2) | JSON_SORT_KEYS);
+	json_decref(schema);
+	return text;
+}
+
+static json_t *json_of(const struct settings *object, const char *from);
+
+static json_t *
+json_of_value(const struct setting *s, const char *from)
+{
+	const void *at = from + s->offset;
+	const struct setting_list *list = at;
+	json_t *json;
+
+	switch (s->type) {
+	case SETTING_BOOL:
+		return json_boolean(*(const bool *)at);
+	case SETTING_INT:
+		return json_integer(*(const int64_t *)at);
+	case SETTING_WORD:
+		return json_string(s->words[*(const int64_t *)at]);
+	case SETTING_STRING:
+	case SETTING_PATH:
+		return *(char *const *)at != NULL ? json_string(*(char *const *)at)
+		                                  : NULL;
+	case SETTING_OBJECT:
+		return json_of(s->object, at);
+	case SETTING_STRINGS:
+		json = json_array();
+		for (size_t i = 0; i < list->count; i++)
+			json_array_append_new(json,
+			    json_string(((char **)list->items)[i]));
+		return json;
+	case SETTING_ARRAY:
+		json = json_array();
+		for (size_t i = 0; i < list->count; i++)
+			json_array_append_new(json, json_of(s->object,
+			    (const char *)list->items + i * s->object->size));
+		return json;
+	case SETTING_MAP:
+		json = json_object();
+		for (size_t i = 0; i < list->count; i++) {
+			const char *item =
+			    (const char *)list->items + i * s->object->size;
+
+			json_object_set_new(json, *(char *const *)(const void *)item,
+			    json_of(s->object, item));
+		}
+		return json;
+	}
+	return NULL;
+}
+
+static json_t *
+json_of(const struct settings *object, const char *from)
+{
+	json_t *json = json_object();
+
+	for (const struct setting *s = object->rows; s->name != NULL; s++) {
+		json_t *value = json_of_value(s, from);
+
+		if (value != NULL)
+			json_object_set_new(json, s->name, value);
+	}
+	return json;
+}
+
+char *
+settings_print(const struct settings *object, const void *from)
+{
+	json_t *json = json_of(object, from);
+	char *text = json_dumps(json, JSON_INDENT(2));
+
+	json_decref(json);
+	return text;
+}

@@ -1,0 +1,45 @@
+/* systemd's readiness protocol: one datagram, no library. */
+#include "config.h"
+
+#include "daemon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "bindery/clock.h"
+
+void
+notify(const char *state)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n = path != NULL ? strlen(path) : 0;
+	int fd;
+
+	if (n < 2 || n >= sizeof to.sun_path)
+		return;
+	memcpy(to.sun_path, path, n);
+	if (path[0] == '@') /* an abstract name */
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+	    (struct sockaddr *)&to,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}
+
+void
+notify_reloading(void)
+{
+	char text[80];
+
+	snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)clock_mono_ms() * 1000);
+	notify(text);
+}

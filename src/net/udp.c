@@ -1,0 +1,180 @@
+/* Datagrams. */
+#include "config.h"
+
+#include "net_priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bindery/log.h"
+
+enum { BATCH = 64 }; /* datagrams a wake-up, so that timers get their turn */
+
+union control {
+	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	struct cmsghdr align;
+};
+
+/* The address that a datagram was sent to, on a socket of all addresses. */
+static void
+read_destination(struct msghdr *message, struct addr *local)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(message);
+
+	for (; c != NULL; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof info);
+			memcpy(local->ip, &info.ipi_addr, 4);
+		} else if (c->cmsg_level == IPPROTO_IPV6 &&
+		    c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof info);
+			memcpy(local->ip, &info.ipi6_addr, 16);
+		}
+	}
+}
+
+static ssize_t
+receive(struct listener *listener, struct hop *hop)
+{
+	struct net *net = listener->flow.net;
+	struct sockaddr_storage from;
+	union control control;
+	struct iovec part = { net->input, sizeof net->input };
+	struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from,
+		.msg_iov = &part, .msg_iovlen = 1 };
+	socklen_t size = sizeof from;
+	ssize_t n;
+
+	if (listener->any_address) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof control;
+		n = recvmsg(listener->flow.fd, &message, MSG_DONTWAIT);
+	} else {
+		n = recvfrom(listener->flow.fd, net->input, sizeof net->input,
+		    MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+	}
+	if (n < 0)
+		return n;
+	addr_from_sockaddr(&hop->peer, &from);
+	hop->local = listener->flow.local;
+	if (listener->any_address)
+		read_destination(&message, &hop->local);
+	return n;
+}
+
+static void
+handle(struct listener *listener, const struct hop *hop, struct str bytes)
+{
+	struct net *net = listener->flow.net;
+	unsigned char stun[STUN_ANSWER_MAX];
+	size_t n;
+
+	while (bytes.n > 0 && (bytes.p[0] == '\r' || bytes.p[0] == '\n'))
+		bytes = str_from(bytes, 1);
+	if (bytes.n == 0)
+		return; /* a keep-alive of empty lines wants no answer here */
+	if ((unsigned char)bytes.p[0] > ' ' && (unsigned char)bytes.p[0] < 0x7f) {
+		net->handler.message(net->handler.context, hop, bytes);
+		return;
+	}
+	n = stun_answer(bytes, &hop->peer, stun);
+	if (n > 0) {
+		count(stun_answered);
+		net_send(net, hop, (struct str){ (char *)stun, n });
+	} else {
+		count(dropped_junk);
+	}
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *argument)
+{
+	struct listener *listener = argument;
+	struct hop hop = { .transport = listener->flow.transport,
+		.flow = listener->flow.id };
+
+	(void)fd;
+	(void)what;
+	loop_update_now(listener->flow.net->loop);
+	for (int i = 0; i < BATCH; i++) {
+		ssize_t n = receive(listener, &hop);
+
+		/* errors belong to earlier sends (ICMP): the socket lives on */
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n > 0)
+			handle(listener, &hop,
+			    (struct str){ listener->flow.net->input, (size_t)n });
+	}
+}
+
+static void
+udp_listen(struct listener *listener)
+{
+	struct flow *flow = &listener->flow;
+
+	flow->id = slots_take(flow->net->slots, flow->net->worker, flow);
+	event_assign(&flow->event, loop_base(flow->net->loop), flow->fd,
+	    EV_READ | EV_PERSIST, on_readable, listener);
+	event_add(&flow->event, NULL);
+}
+
+static void
+udp_unlisten(struct listener *listener)
+{
+	slots_give(listener->flow.net->slots, listener->flow.id);
+	event_del(&listener->flow.event);
+	close(listener->flow.fd);
+}
+
+static bool
+udp_send(struct flow *flow, const struct hop *hop, struct str bytes)
+{
+	struct listener *listener = container_of(flow, struct listener, flow);
+	struct sockaddr_storage to;
+	unsigned size = addr_to_sockaddr(&hop->peer, &to);
+	union control control = { { 0 } };
+	struct iovec part = { (char *)(uintptr_t)bytes.p, bytes.n };
+	struct msghdr message = { .msg_name = &to, .msg_namelen = size,
+		.msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *c = &control.align;
+
+	if (!listener->any_address || hop->local.family != hop->peer.family)
+		return sendto(flow->fd, bytes.p, bytes.n, MSG_DONTWAIT,
+		           (struct sockaddr *)&to, size) == (ssize_t)bytes.n;
+	/* from the address that the request was sent to */
+	message.msg_control = &control;
+	if (hop->peer.family == AF_INET) {
+		struct in_pktinfo info = { 0 };
+
+		memcpy(&info.ipi_spec_dst, hop->local.ip, 4);
+		c->cmsg_level = IPPROTO_IP;
+		c->cmsg_type = IP_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof info);
+		memcpy(CMSG_DATA(c), &info, sizeof info);
+		message.msg_controllen = CMSG_SPACE(sizeof info);
+	} else {
+		struct in6_pktinfo info = { 0 };
+
+		memcpy(&info.ipi6_addr, hop->local.ip, 16);
+		c->cmsg_level = IPPROTO_IPV6;
+		c->cmsg_type = IPV6_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof info);
+		memcpy(CMSG_DATA(c), &info, sizeof info);
+		message.msg_controllen = CMSG_SPACE(sizeof info);
+	}
+	return sendmsg(flow->fd, &message, MSG_DONTWAIT) == (ssize_t)bytes.n;
+}
+
+const struct transport_ops udp_ops = {
+	.socket_type = SOCK_DGRAM,
+	.listen = udp_listen,
+	.unlisten = udp_unlisten,
+	.send = udp_send,
+};

@@ -1,0 +1,383 @@
+/* Typed reads of header values: lists, parameters, addresses, contacts, credentials. */
+#include "config.h"
+
+#include "sip_priv.h"
+
+/* The first of `c` outside quotes (and outside < > if `angles`); n if none. */
+static size_t
+find_bare(struct str text, char c, bool angles)
+{
+	bool quoted = false, inside = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char at = text.p[i];
+
+		if (quoted) {
+			if (at == '\\')
+				i++;
+			else if (at == '"')
+				quoted = false;
+		} else if (at == '"') {
+			quoted = true;
+		} else if (angles && (at == '<' || at == '>')) {
+			if (at == c && !inside)
+				return i;
+			inside = at == '<';
+		} else if (at == c && !inside) {
+			return i;
+		}
+	}
+	return text.n;
+}
+
+bool
+sip_next_value(struct str *rest, struct str *value)
+{
+	size_t at;
+
+	if (rest->n == 0)
+		return false;
+	at = find_bare(*rest, ',', true);
+	*value = str_trim((struct str){ rest->p, at });
+	*rest = str_from(*rest, at + 1);
+	return true;
+}
+
+/* A quoted string that ends where the text ends. */
+static bool
+is_quoted(struct str text)
+{
+	if (text.n < 2 || text.p[0] != '"')
+		return false;
+	for (size_t i = 1; i < text.n; i++) {
+		if (text.p[i] == '\\')
+			i++;
+		else if (text.p[i] == '"')
+			return i == text.n - 1;
+	}
+	return false;
+}
+
+/* token, host or quoted string (25.1 gen-value) */
+static bool
+is_gen_value(struct str text)
+{
+	if (text.n > 0 && text.p[0] == '"')
+		return is_quoted(text);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' ||
+		    c == ',' || c == ';')
+			return false;
+	}
+	return text.n > 0;
+}
+
+bool
+sip_next_param(struct str *rest, struct str *name, struct str *value)
+{
+	struct str text = *rest, whole;
+	size_t end = find_bare(text, ';', false), equals;
+
+	if (text.n == 0)
+		return false;
+	whole = str_trim((struct str){ text.p, end });
+	equals = str_find(whole, '=');
+	*name = str_trim((struct str){ whole.p, equals });
+	*value = equals < whole.n ? str_trim(str_from(whole, equals + 1))
+	                          : STR_NONE;
+	if (!(equals == whole.n || is_gen_value(*value)) || name->n == 0)
+		return false; /* *rest stays: that is how the caller can tell */
+	*rest = str_from(text, end + 1);
+	return true;
+}
+
+bool
+sip_param(struct str params, struct str name, struct str *value)
+{
+	struct str found;
+
+	while (sip_next_param(&params, &found, value))
+		if (str_caseeq(found, name))
+			return true;
+	return false;
+}
+
+struct str
+sip_unquoted(struct str text)
+{
+	return text.n >= 2 && text.p[0] == '"'
+	    ? (struct str){ text.p + 1, text.n - 2 }
+	    : text;
+}
+
+/* ---- addresses ---- */
+
+/* A quoted string, or tokens with blanks between them, or nothing. */
+static bool
+is_display(struct str text)
+{
+	if (text.n > 0 && text.p[0] == '"')
+		return is_quoted(text);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		/* RFC 4475 lets UTF-8 pass; blanks part the tokens */
+		if (c < 0x80 && c != ' ' && c != '\t' && c != '\r' && c != '\n' &&
+		    !sip_is_token((struct str){ &text.p[i], 1 }))
+			return false;
+	}
+	return true;
+}
+
+/* All of ";a=1;b" is well-formed; gives it without the first semicolon. */
+static bool
+check_params(struct str text, struct str *params)
+{
+	struct str rest, name, value;
+
+	*params = STR_NONE;
+	if (text.n == 0)
+		return true;
+	if (text.p[0] != ';')
+		return false;
+	*params = rest = str_trim(str_from(text, 1));
+	while (sip_next_param(&rest, &name, &value))
+		if (!sip_is_token(name))
+			return false;
+	return rest.n == 0 && params->n > 0 && params->p[params->n - 1] != ';';
+}
+
+bool
+sip_read_address(struct sip_parser *parser, struct str value,
+    struct sip_address *address)
+{
+	size_t open = find_bare(value, '<', true), close;
+	struct str after;
+
+	*address = (struct sip_address){ 0 };
+	if (open < value.n) { /* name-addr */
+		address->display = str_trim((struct str){ value.p, open });
+		close = open + str_find(str_from(value, open), '>');
+		if (close >= value.n || !is_display(address->display))
+			return false;
+		address->uri_text = (struct str){ value.p + open + 1,
+			close - open - 1 };
+		after = str_trim(str_from(value, close + 1));
+	} else { /* addr-spec: ; begins the header's parameters, ? is not allowed */
+		size_t end = str_find(value, ';');
+
+		address->uri_text = str_trim((struct str){ value.p, end });
+		after = str_from(value, end);
+		if (str_find(address->uri_text, '?') < address->uri_text.n ||
+		    str_find(address->uri_text, ',') < address->uri_text.n)
+			return false;
+	}
+	return sip_read_uri(parser, address->uri_text, &address->uri) &&
+	    check_params(after, &address->params);
+}
+
+/* ---- option tags ---- */
+
+bool
+sip_has_option(const struct sip_message *m, enum sip_header header,
+    struct str tag)
+{
+	const struct sip_line *line = sip_first(m, header);
+
+	for (; line != NULL; line = sip_next(m, line)) {
+		struct str rest = line->value, value;
+
+		while (sip_next_value(&rest, &value))
+			if (str_caseeq(value, tag))
+				return true;
+	}
+	return false;
+}
+
+/* ---- contacts ---- */
+
+enum { MALFORMED_EXPIRES = 3600 };
+
+/* Digits beyond 32 bits are the greatest value; anything else is none. */
+static bool
+read_seconds(struct str text, uint32_t *seconds)
+{
+	uint64_t number = UINT64_MAX;
+
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+	if (text.n == 0)
+		return false;
+	if (!str_u64(text, &number) || number > UINT32_MAX)
+		number = UINT32_MAX;
+	*seconds = (uint32_t)number;
+	return true;
+}
+
+bool
+sip_read_expires(const struct sip_message *m, uint32_t *seconds)
+{
+	const struct sip_line *line = sip_first(m, HEADER_EXPIRES);
+
+	if (line == NULL)
+		return false;
+	if (!read_seconds(line->value, seconds))
+		*seconds = MALFORMED_EXPIRES;
+	return true;
+}
+
+/* qvalue = "0" ["." 0*3DIGIT] / "1" ["." 0*3("0")] */
+static bool
+read_q(struct str text, uint16_t *q)
+{
+	unsigned value, scale = 100;
+
+	if (text.n == 0 || text.n > 5 || (text.p[0] != '0' && text.p[0] != '1') ||
+	    (text.n > 1 && text.p[1] != '.'))
+		return false;
+	value = (unsigned)(text.p[0] - '0') * 1000;
+	for (size_t i = 2; i < text.n; i++, scale /= 10) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		value += (unsigned)(text.p[i] - '0') * scale;
+	}
+	*q = (uint16_t)value;
+	return value <= 1000;
+}
+
+static bool
+read_contact(struct sip_parser *parser, struct str value,
+    struct sip_contact *contact, struct sip_fault *why)
+{
+	struct str params, name, text;
+
+	*contact = (struct sip_contact){ .q = 1000 };
+	if (!sip_read_address(parser, value, &contact->address)) {
+		sip_fail(why, 400, "Bad Contact");
+		return false;
+	}
+	params = contact->address.params;
+	while (sip_next_param(&params, &name, &text)) {
+		if (str_caseeq(name, STR("expires"))) {
+			contact->has_expires = true;
+			if (!read_seconds(text, &contact->expires))
+				contact->expires = MALFORMED_EXPIRES;
+		} else if (str_caseeq(name, STR("q"))) {
+			contact->has_q = true;
+			if (!read_q(text, &contact->q))
+				sip_fail(why, 400, "Bad Contact q");
+		} else if (str_caseeq(name, STR("+sip.instance"))) {
+			contact->instance = sip_unquoted(text);
+			if (contact->instance.n == 0)
+				sip_fail(why, 400, "Bad Contact +sip.instance");
+		} else if (str_caseeq(name, STR("reg-id"))) {
+			if (!str_u32(text, &contact->reg_id) ||
+			    contact->reg_id == 0 || contact->reg_id >> 31 != 0)
+				sip_fail(why, 400, "Bad Contact reg-id");
+		}
+	}
+	return why->status == 0;
+}
+
+bool
+sip_read_contacts(struct sip_parser *parser, const struct sip_message *m,
+    struct sip_contacts *contacts, struct sip_fault *why)
+{
+	const struct sip_line *line = sip_first(m, HEADER_CONTACT);
+	bool star = false;
+
+	contacts->count = 0;
+	why->status = 0;
+	for (; line != NULL; line = sip_next(m, line)) {
+		struct str rest = line->value, value;
+
+		if (rest.n == 0)
+			sip_fail(why, 400, "Bad Contact");
+		while (sip_next_value(&rest, &value)) {
+			if (str_eq(value, STR("*"))) {
+				if (star)
+					sip_fail(why, 400, "Bad Contact");
+				star = true;
+			} else if (contacts->count == SIP_CONTACTS_MAX) {
+				sip_fail(why, 400, "Too Many Contacts");
+			} else if (read_contact(parser, value,
+			               &contacts->list[contacts->count], why)) {
+				contacts->count++;
+			}
+			if (why->status != 0)
+				return false;
+		}
+		if (line->value.n > 0 && line->value.p[line->value.n - 1] == ',')
+			sip_fail(why, 400, "Bad Contact");
+	}
+	contacts->star = star;
+	return why->status == 0;
+}
+
+/* ---- credentials ---- */
+
+/* Undoes \x in place; the text lies in the parser's own copy. */
+static struct str
+unescape(char *text)
+{
+	char *to = text, *from = text;
+
+	if (*from == '"') {
+		for (from++; *from != '\0' && *from != '"'; from++) {
+			if (*from == '\\' && from[1] != '\0')
+				from++;
+			*to++ = *from;
+		}
+		return (struct str){ text, (size_t)(to - text) };
+	}
+	return str_of(text);
+}
+
+bool
+sip_read_credentials(struct sip_parser *parser, const struct sip_line *line,
+    struct sip_credentials *c)
+{
+	const struct {
+		struct str name;
+		struct str *to;
+	} fields[] = {
+		{ STR("username"), &c->username }, { STR("realm"), &c->realm },
+		{ STR("nonce"), &c->nonce }, { STR("uri"), &c->uri },
+		{ STR("response"), &c->response },
+		{ STR("algorithm"), &c->algorithm }, { STR("cnonce"), &c->cnonce },
+		{ STR("opaque"), &c->opaque }, { STR("qop"), &c->qop },
+		{ STR("nc"), &c->nc },
+	};
+	char *copy = sip_copy(parser, line->value), **params;
+	struct str scheme;
+
+	*c = (struct sip_credentials){ 0 };
+	if (copy == NULL)
+		return false;
+	params = grammar_credentials(parser->grammar, copy, line->value.n, &scheme);
+	if (params == NULL || !str_caseeq(scheme, STR("Digest")))
+		return false;
+	for (; *params != NULL; params++) {
+		char *equals = strchr(*params, '=');
+		struct str name;
+
+		if (equals == NULL)
+			return false;
+		name = str_trim((struct str){ *params, (size_t)(equals - *params) });
+		for (equals++; *equals == ' ' || *equals == '\t';)
+			equals++;
+		for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+			if (!str_caseeq(name, fields[f].name))
+				continue;
+			if (fields[f].to->p != NULL)
+				return false; /* said twice */
+			*fields[f].to = unescape(equals);
+		}
+		if (str_caseeq(name, STR("userhash")))
+			c->username_hashed = str_caseeq(str_of(equals), STR("true"));
+	}
+	return true;
+}

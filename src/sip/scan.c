@@ -1,0 +1,179 @@
+/*
+ * The guards before the parser: what stands here never reaches Sofia, which
+ * would take quadratic time over it, overrun its stack or accept it silently.
+ * On the way the lines are indexed, once.
+ */
+#include "config.h"
+
+#include "sip_priv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void
+sip_fail(struct sip_fault *fault, unsigned status, const char *format, ...)
+{
+	va_list arguments;
+
+	if (fault->status != 0)
+		return; /* the first one counts */
+	fault->status = status;
+	va_start(arguments, format);
+	vsnprintf(fault->reason, sizeof fault->reason, format, arguments);
+	va_end(arguments);
+}
+
+struct census {
+	unsigned controls, commas, returns, feeds, high;
+};
+
+/* One pass over all bytes, plain enough for the compiler to vectorise. */
+__attribute__((optimize("O3"))) static struct census
+take_census(struct str text)
+{
+	struct census sum = { 0 };
+
+	while (text.n > 0) {
+		size_t n = text.n < 255 ? text.n : 255;
+		uint8_t controls = 0, commas = 0, returns = 0, feeds = 0, high = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			uint8_t c = (uint8_t)text.p[i];
+
+			controls = (uint8_t)(controls + (c < 0x20) + (c == 0x7f) -
+			    (c == '\t') - (c == '\r') - (c == '\n'));
+			commas = (uint8_t)(commas + (c == ','));
+			returns = (uint8_t)(returns + (c == '\r'));
+			feeds = (uint8_t)(feeds + (c == '\n'));
+			high |= c & 0x80;
+		}
+		sum.controls += controls;
+		sum.commas += commas;
+		sum.returns += returns;
+		sum.feeds += feeds;
+		sum.high |= high;
+		text = str_from(text, n);
+	}
+	return sum;
+}
+
+/* Any octet may stand behind a backslash in a quoted string (25.1 quoted-pair). */
+static bool
+controls_are_quoted(struct str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if ((c < 0x20 || c == 0x7f) && c != '\t' && c != '\r' &&
+		    c != '\n' && (i == 0 || text.p[i - 1] != '\\'))
+			return false;
+	}
+	return true;
+}
+
+/* "Name :value" of a line whose raw text is known. */
+static bool
+split_line(struct sip_line *line)
+{
+	struct str rest = line->raw;
+	struct str name = str_cut(&rest, ':');
+
+	while (name.n > 0 &&
+	    (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
+		name.n--;
+	if (rest.p == NULL || !sip_is_token(name))
+		return false;
+	line->name = name;
+	line->value = str_trim(rest);
+	if (line->value.p == NULL)
+		line->value = STR("");
+	line->header = sip_header_of(name);
+	return true;
+}
+
+static bool
+index_line(struct sip_message *m, const char *start, const char *end)
+{
+	struct sip_line *line;
+
+	if (*start == ' ' || *start == '\t') { /* a fold: part of the one before */
+		if (m->line_count == 0) {
+			sip_fail(&m->fault, 400, "Bad Start Line");
+			return false;
+		}
+		line = &m->lines[m->line_count - 1];
+		line->raw.n = (size_t)(end - line->raw.p);
+		return split_line(line);
+	}
+	line = &m->lines[m->line_count];
+	*line = (struct sip_line){ .raw = { start, (size_t)(end - start) } };
+	if (!split_line(line)) {
+		sip_fail(&m->fault, 400, "Bad Header Line");
+		return true; /* go on: Via may be good enough to answer */
+	}
+	if (m->first[line->header] == 0)
+		m->first[line->header] = (uint8_t)(m->line_count + 1);
+	else if (sip_header_is_single(line->header))
+		sip_fail(&m->fault, 400, "Duplicate %s",
+		    sip_long_name(line->header));
+	m->line_count++;
+	return true;
+}
+
+/*
+ * The length of the header part, with the empty line that ends it. Without
+ * such a line it is all there is, and a fault.
+ */
+static size_t
+header_size(struct sip_message *m, struct str bytes)
+{
+	const char *end = memmem(bytes.p, bytes.n, "\r\n\r\n", 4);
+
+	if (end != NULL)
+		return (size_t)(end - bytes.p) + 4;
+	sip_fail(&m->fault, 400, "Missing Empty Line");
+	return bytes.n;
+}
+
+void
+sip_scan(struct sip_message *m, struct str bytes)
+{
+	size_t size = header_size(m, bytes), lines = 0;
+	struct census census = take_census((struct str){ bytes.p, size });
+	const char *at = bytes.p, *end = bytes.p + size;
+
+	m->bytes = bytes;
+	m->line_count = 0;
+	memset(m->first, 0, sizeof m->first);
+	m->body = (struct str){ end, bytes.n - size };
+	if (census.controls > 0 &&
+	    !controls_are_quoted((struct str){ bytes.p, size }))
+		sip_fail(&m->fault, 400, "Bad Control Character");
+	if (census.high != 0 && !str_is_utf8((struct str){ bytes.p, size }))
+		sip_fail(&m->fault, 400, "Bad UTF-8");
+	if (census.commas > SIP_COMMAS_MAX)
+		sip_fail(&m->fault, 400, "Too Many Commas");
+	if (census.returns != census.feeds)
+		sip_fail(&m->fault, 400, "Bare CR or LF");
+	for (; at < end; lines++) {
+		const char *feed = memchr(at, '\n', (size_t)(end - at));
+
+		if (feed == NULL)
+			break; /* an unfinished line: the missing end is told */
+		if (feed == at || feed[-1] != '\r') {
+			sip_fail(&m->fault, 400, "Bare CR or LF");
+			at = feed + 1;
+			continue;
+		}
+		if (feed - at == 1)
+			break;
+		if (lines == 0)
+			m->start = (struct str){ at, (size_t)(feed - 1 - at) };
+		else if (lines > SIP_LINES_MAX) {
+			sip_fail(&m->fault, 400, "Too Many Header Lines");
+			break;
+		} else if (!index_line(m, at, feed + 1))
+			break;
+		at = feed + 1;
+	}
+}
