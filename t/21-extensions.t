@@ -121,12 +121,13 @@ def what_is_not_outbound_says_so(server, params, header):
 
 
 @test
-def reg_id_without_outbound_is_no_key(server):
+def reg_id_is_a_key_even_without_the_option_tag(server):
     phone = server.fresh_phone("tcp")
     for contact in (ONE, TWO):
         response = phone.register(contact + instance(1, 1),
                                   headers=[supported("path")])
-    is_(len(response.contacts), 2, "two URIs are two bindings")
+    is_(len(response.contacts), 1, "the second takes the first's place")
+    ok("outbound" not in response.tags("Require"), "but nothing is required")
 
 
 def by_proxy(phone, params, *headers):

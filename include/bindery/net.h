@@ -79,6 +79,9 @@ struct net_handler {
 	    enum frame_fault why);
 	/* A connection is gone. */
 	void (*closed)(void *context, flow_id flow);
+	/* A limit was hit; once an address and minute. May be NULL. */
+	void (*limited)(void *context, const char *limit, const struct addr *peer,
+	    const struct transport *transport);
 };
 
 /* ---- configuration ---- */
@@ -96,7 +99,7 @@ enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
 enum tls_version { TLS_1_2, TLS_1_3 };
 
 struct tls_sni_conf {
-	const char *name;
+	char *name;
 	char *certificate, *key;
 };
 
@@ -110,9 +113,12 @@ struct tls_conf {
 
 /*
  * Reads certificates and keys and checks that they belong together. NULL
- * with *why (the caller frees it) naming the file and the reason.
+ * with *why (the caller frees it) naming the file and the reason, and *key
+ * the setting at fault ("certificate"), in the entry of `sni` named *name
+ * if that is not NULL.
  */
-struct tls_context *tls_context_new(const struct tls_conf *conf, char **why);
+struct tls_context *tls_context_new(const struct tls_conf *conf, char **why,
+    const char **key, const char **name);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context *context);
 

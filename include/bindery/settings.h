@@ -71,6 +71,9 @@ void settings_free(const struct settings *object, void *from);
  * arrays. 0 if there is none. */
 unsigned settings_line(struct str json, const char *const *steps, size_t count);
 
+/* Writes a place as faults name it: listeners[2].port. */
+void settings_place(struct out *out, const char *const *steps, size_t count);
+
 /* All of a file's text, at most `most` bytes; NULL with errno. Caller frees. */
 char *read_file(const char *path, size_t most, size_t *size);
 

@@ -128,8 +128,8 @@ settings_line(struct str json, const char *const *steps, size_t count)
 
 /* ---- faults ---- */
 
-static void
-put_place(struct out *out, const char *const *steps, size_t depth)
+void
+settings_place(struct out *out, const char *const *steps, size_t depth)
 {
 	for (size_t i = 0; i < depth; i++) {
 		if (steps[i][0] >= '0' && steps[i][0] <= '9' &&
@@ -148,7 +148,7 @@ fault(struct reader *r, const char *format, ...)
 	struct out out = out_to(place, sizeof place);
 	va_list arguments;
 
-	put_place(&out, r->steps, r->depth);
+	settings_place(&out, r->steps, r->depth);
 	va_start(arguments, format);
 	vsnprintf(what, sizeof what, format, arguments);
 	va_end(arguments);

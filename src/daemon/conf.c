@@ -209,13 +209,9 @@ complain(const struct checker *c, const char *const steps[STEPS],
 	va_list arguments;
 	size_t n = 0;
 
-	for (; n < STEPS && steps[n] != NULL; n++)
-		out_format(&out, steps[n][0] >= '0' && steps[n][0] <= '9' && n == 1 &&
-		            strcmp(steps[0], "listeners") == 0
-		        ? "[%s]"
-		        : n > 0 ? ".%s"
-		                : "%s",
-		    steps[n]);
+	while (n < STEPS && steps[n] != NULL)
+		n++;
+	settings_place(&out, steps, n);
 	va_start(arguments, format);
 	vsnprintf(what, sizeof what, format, arguments);
 	va_end(arguments);
@@ -227,12 +223,28 @@ complain(const struct checker *c, const char *const steps[STEPS],
 	complain((c), (const char *const[STEPS]){ (a), (b), (key), NULL }, \
 	    __VA_ARGS__)
 
+/* The names in a map, for who mistyped one; the struct begins with its name. */
+static const char *
+names_of(const struct setting_list *map, size_t size, char *text, size_t room)
+{
+	struct out out = out_to(text, room);
+
+	for (size_t i = 0; i < map->count; i++)
+		out_format(&out, i > 0 ? ", %s" : "%s",
+		    *(char *const *)(const void *)((const char *)map->items +
+		        i * size));
+	if (map->count == 0)
+		out_lit(&out, "there is none");
+	return out_z(&out);
+}
+
 static void
 check_listener(const struct checker *c, const struct conf *conf,
     struct listener_conf *l, const char *index)
 {
 	const struct transport *transport = transport_at((size_t)l->transport);
 	const struct tls_entry_conf *tls = conf->tls.items;
+	char names[256];
 
 	if (l->address != NULL && !addr_parse(str_of(l->address),
 	        (uint16_t)(l->port != 0 ? l->port : transport->port), &l->at))
@@ -246,7 +258,7 @@ check_listener(const struct checker *c, const struct conf *conf,
 	}
 	if (l->tls == NULL) {
 		COMPLAIN(c, "listeners", index, "tls",
-		    "is missing: transport tls needs the name of an entry of tls");
+		    "expected the name of an entry of tls, got nothing");
 		return;
 	}
 	while (l->tls_index < conf->tls.count &&
@@ -254,7 +266,8 @@ check_listener(const struct checker *c, const struct conf *conf,
 		l->tls_index++;
 	if (l->tls_index == conf->tls.count)
 		COMPLAIN(c, "listeners", index, "tls",
-		    "there is no entry \"%s\" in tls", l->tls);
+		    "expected the name of an entry of tls (%s), got \"%s\"",
+		    names_of(&conf->tls, sizeof *tls, names, sizeof names), l->tls);
 }
 
 static void
@@ -283,6 +296,7 @@ check_domains(const struct checker *c, struct conf *conf)
 {
 	struct domain_conf *domains = conf->domains.items;
 	const struct directory_conf *directories = conf->directories.items;
+	char names[256];
 
 	for (size_t i = 0; i < conf->domains.count; i++) {
 		struct domain_conf *d = &domains[i];
@@ -295,7 +309,11 @@ check_domains(const struct checker *c, struct conf *conf)
 		if (d->directory != NULL &&
 		    d->directory_index == conf->directories.count)
 			COMPLAIN(c, "domains", d->name, "directory",
-			    "there is no entry \"%s\" in directories", d->directory);
+			    "expected the name of an entry of directories (%s), got "
+			    "\"%s\"",
+			    names_of(&conf->directories, sizeof *directories, names,
+			        sizeof names),
+			    d->directory);
 		if (d->realm != NULL && strpbrk(d->realm, "\"\\\r\n") != NULL)
 			COMPLAIN(c, "domains", d->name, "realm",
 			    "must not have quotes, backslashes or line ends");
@@ -338,7 +356,7 @@ check_algorithms(const struct checker *c, struct conf *conf)
 		else
 			conf->algorithms[conf->algorithm_count++] = algorithm;
 	}
-	if (conf->algorithm_count == 0)
+	if (conf->algorithm_names.count == 0)
 		COMPLAIN(c, "registrar", "algorithms", NULL, "expected one at least");
 }
 
@@ -364,6 +382,10 @@ check_rest(const struct checker *c, struct conf *conf)
 	for (size_t i = 0; i < conf->tls.count; i++) {
 		tls[i].tls.sni = tls[i].sni.items;
 		tls[i].tls.sni_count = tls[i].sni.count;
+		for (size_t j = 0; j < tls[i].sni.count; j++)
+			if (tls[i].tls.sni[j].certificate == NULL ||
+			    tls[i].tls.sni[j].key == NULL)
+				tls[i].tls.sni_count = 0; /* told already */
 		if (tls[i].tls.verify_client != TLS_VERIFY_OFF &&
 		    tls[i].tls.client_ca == NULL)
 			COMPLAIN(c, "tls", tls[i].name, "verify_client",

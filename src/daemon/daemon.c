@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/signalfd.h>
@@ -301,10 +300,8 @@ drop_privileges(const char *name, char **why)
 		return false;
 	}
 	if (initgroups(name, user->pw_gid) == 0 && setgid(user->pw_gid) == 0 &&
-	    setuid(user->pw_uid) == 0) {
-		prctl(PR_SET_DUMPABLE, 0);
+	    setuid(user->pw_uid) == 0)
 		return true;
-	}
 	*why = xasprintf("user: cannot become %s: %s", name, strerror(errno));
 	return false;
 }
@@ -339,6 +336,7 @@ set_up(struct daemon *daemon, char **why)
 		.status = tell_status, .listener = tell_listener,
 		.user_at = tell_user_at, .user = tell_user, .reload = ask_reload };
 
+	notify_open();
 	raise_files(conf);
 	daemon->workers = worker_count(conf);
 	daemon->shared = net_shared_new(daemon->workers);

@@ -55,7 +55,11 @@ bool listeners_open(struct daemon *daemon, char **why);
 void reload_begin(struct daemon *daemon);
 void reload_free(struct daemon *daemon);
 
-/* notify.c: what systemd wants to hear (sd_notify(3)), if it listens. */
+/*
+ * notify.c: what systemd wants to hear (sd_notify(3)), if it listens. Opened
+ * before privileges are dropped.
+ */
+void notify_open(void);
 void notify(const char *state);
 /* For RELOADING=1, which carries a time. */
 void notify_reloading(void);

@@ -3,7 +3,10 @@
 
 #include "generation.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "bindery/alloc.h"
 #include "bindery/clock.h"
@@ -142,19 +145,46 @@ domain_of(void *context, struct str name)
 	};
 }
 
+/* A fault of what a setting names, at that setting's line. */
 static void
-read_directories(struct generation *g, struct faults *faults)
+complain(const char *path, const char *const *steps, size_t n,
+    const char *what, struct faults *faults)
+{
+	char place[512];
+	struct out out = out_to(place, sizeof place);
+	struct str json;
+	char *text = read_file(path, SIZE_MAX, &json.n);
+
+	json.p = text;
+	settings_place(&out, steps, n);
+	faults_add(faults, path,
+	    text != NULL ? settings_line(json, steps, n) : 0, out_z(&out), "%s",
+	    what);
+	free(text);
+}
+
+static void
+read_directories(struct generation *g, const char *path, struct faults *faults)
 {
 	const struct directory_conf *conf = g->conf.directories.items;
 
 	g->directories = xcalloc(g->conf.directories.count,
 	    sizeof(struct directory *));
-	for (size_t i = 0; i < g->conf.directories.count; i++)
+	for (size_t i = 0; i < g->conf.directories.count; i++) {
+		const char *steps[] = { "directories", conf[i].name, "path" };
+		char *what;
+
+		if (conf[i].path == NULL)
+			continue; /* told already */
+		if (access(conf[i].path, R_OK) != 0) {
+			what = xasprintf("%s: %s", conf[i].path, strerror(errno));
+			complain(path, steps, 3, what, faults);
+			free(what);
+			continue;
+		}
 		g->directories[i] =
 		    directory_read_json(conf[i].path, domain_of, g, faults);
-	for (size_t i = 0; i < g->conf.domains.count; i++)
-		g->domains[i].directory = g->directories[
-		    ((struct domain_conf *)g->conf.domains.items)[i].directory_index];
+	}
 }
 
 static void
@@ -165,29 +195,48 @@ read_certificates(struct generation *g, const char *path,
 
 	g->tls = xcalloc(g->conf.tls.count, sizeof(struct tls_context *));
 	for (size_t i = 0; i < g->conf.tls.count; i++) {
-		char *why = NULL, *place;
+		char *why = NULL;
+		const char *key = NULL, *name = NULL;
 
-		g->tls[i] = tls_context_new(&conf[i].tls, &why);
+		if (conf[i].tls.certificate == NULL || conf[i].tls.key == NULL)
+			continue;
+		g->tls[i] = tls_context_new(&conf[i].tls, &why, &key, &name);
 		if (g->tls[i] != NULL)
 			continue;
-		place = xasprintf("tls.%s", conf[i].name);
-		faults_add(faults, path, 0, place, "%s", why);
-		free(place);
+		if (name != NULL)
+			complain(path, (const char *[]){ "tls", conf[i].name, "sni", name,
+			                   key }, 5, why, faults);
+		else
+			complain(path, (const char *[]){ "tls", conf[i].name, key }, 3,
+			    why, faults);
 		free(why);
 	}
+}
+
+static void
+connect_directories(struct generation *g)
+{
+	const struct domain_conf *conf = g->conf.domains.items;
+
+	for (size_t i = 0; i < g->conf.domains.count; i++)
+		g->domains[i].directory = g->directories[conf[i].directory_index];
 }
 
 struct generation *
 generation_read(const char *path, struct faults *faults)
 {
 	struct generation *g = xcalloc(1, sizeof *g);
+	bool sound;
 
 	atomic_init(&g->references, 1);
 	random_bytes(&g->key, sizeof g->key);
-	if (conf_read(&g->conf, path, faults)) {
+	sound = conf_read(&g->conf, path, faults);
+	/* what can be looked at is looked at: one run tells all faults */
+	read_certificates(g, path, faults);
+	if (sound) {
 		make_domains(g, path, faults);
-		read_certificates(g, path, faults);
-		read_directories(g, faults);
+		read_directories(g, path, faults);
+		connect_directories(g);
 	}
 	g->loaded_at = clock_wall_ms();
 	if (faults->count == 0)

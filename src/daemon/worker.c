@@ -75,6 +75,19 @@ on_closed(void *context, flow_id flow)
 	tx_flow_closed(worker->transactions, flow);
 }
 
+static void
+on_limited(void *context, const char *limit, const struct addr *peer,
+    const struct transport *transport)
+{
+	struct worker *worker = context;
+	char address[ADDR_SIZE];
+
+	control_publish(worker->daemon->control, "limited",
+	    (const struct log_field[]){ LOG_Z("reason", limit),
+	        LOG_Z("address", addr_text(peer, address)),
+	        LOG_Z("transport", transport->name), { 0 } });
+}
+
 static const struct registrar_domain *
 domain_of(void *context, struct str host)
 {
@@ -109,7 +122,7 @@ worker_new(struct daemon *daemon, unsigned index)
 	struct worker *worker = xcalloc(1, sizeof *worker);
 	const struct conf *conf = &daemon->generation->conf;
 	struct net_handler handler = { worker, dispatch_message, dispatch_broken,
-		on_closed };
+		on_closed, on_limited };
 	struct registrar_tools tools = { .context = worker,
 		.location = daemon->location, .tag_key = daemon->key,
 		.domain_of = domain_of, .news = publish_news };

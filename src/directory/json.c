@@ -153,8 +153,7 @@ static bool
 is_plain_name(const char *text)
 {
 	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f || *text == '"' ||
-		    *text == ':')
+		if ((unsigned char)*text < ' ' || *text == 0x7f || *text == ':')
 			return false;
 	return true;
 }
@@ -207,7 +206,7 @@ add_user(struct loader *l, const struct user_conf *conf)
 	if (conf->username == NULL || n == 0 || n > sizeof lower)
 		return; /* told already */
 	if (!is_plain_name(conf->username))
-		complain(l, "username", "has a colon, a quote or a control character");
+		complain(l, "username", "has a colon or a control character");
 	str_lower(lower, str_of(conf->domain));
 	domain = l->domain_of(l->context, (struct str){ lower, n });
 	if (domain.name.p == NULL)

@@ -40,6 +40,9 @@ tell(struct connection *c, const char *limit, unsigned what)
 
 	if (told_lately(net->shared, loop_now(net->loop), &c->peer, what))
 		return;
+	if (net->handler.limited != NULL)
+		net->handler.limited(net->handler.context, limit, &c->peer,
+		    c->flow.transport);
 	log_event(LOG_NOTICE, "security", "limit", LOG_Z("limit", limit),
 	    LOG_Z("address", addr_bare_host(&c->peer, address)),
 	    LOG_Z("transport", c->flow.transport->name));

@@ -106,19 +106,25 @@ on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv,
 
 /* ---- contexts ---- */
 
-static char *
-reason(const char *what, const char *file)
-{
-	unsigned long code = ERR_peek_last_error();
-	const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
+/* What is wrong with a setting, as the configuration's reader wants it. */
+struct trouble {
+	const char *key;
 	char *why;
+};
+
+static bool
+refuse(struct trouble *trouble, const char *key, const char *file)
+{
+	unsigned long code = ERR_peek_error();
+	const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
 
 	if (code != 0 && ERR_SYSTEM_ERROR(code))
 		text = strerror(ERR_GET_REASON(code));
-	why = xasprintf("%s %s: %s", what, file,
-	    text != NULL ? text : "unknown error");
+	trouble->key = key;
+	trouble->why = xasprintf("%s: %s", file,
+	    text != NULL ? text : "cannot be used");
 	ERR_clear_error();
-	return why;
+	return false;
 }
 
 static int
@@ -136,54 +142,51 @@ choose_by_sni(SSL *ssl, int *alert, void *argument)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static char *
-load_pair(SSL_CTX *context, const char *certificate, const char *key)
+static bool
+load_pair(SSL_CTX *context, const char *certificate, const char *key,
+    struct trouble *trouble)
 {
 	if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-		return reason("certificate", certificate);
-	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
-		return reason("key", key);
-	if (SSL_CTX_check_private_key(context) != 1)
-		return reason("key does not belong to the certificate:", key);
+		return refuse(trouble, "certificate", certificate);
+	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_check_private_key(context) != 1)
+		return refuse(trouble, "key", key);
 	if (X509_cmp_current_time(
 	        X509_get0_notAfter(SSL_CTX_get0_certificate(context))) < 0)
 		log_event(LOG_WARNING, "tls", "certificate_expired",
 		    LOG_Z("file", certificate));
-	return NULL;
+	return true;
 }
 
-static char *
-set_clients(SSL_CTX *context, const struct tls_conf *conf)
+static bool
+set_clients(SSL_CTX *context, const struct tls_conf *conf,
+    struct trouble *trouble)
 {
 	static const unsigned char session_context[] = "bindery";
-	int mode = SSL_VERIFY_NONE;
+	int mode = SSL_VERIFY_PEER;
 
 	SSL_CTX_set_session_id_context(context, session_context,
 	    sizeof session_context - 1);
-	if (conf->verify_client == TLS_VERIFY_OFF)
-		return NULL;
-	if (conf->client_ca == NULL)
-		return xstrdup("verify_client needs client_ca");
-	mode = SSL_VERIFY_PEER;
+	if (conf->verify_client == TLS_VERIFY_OFF || conf->client_ca == NULL)
+		return true;
 	if (conf->verify_client == TLS_VERIFY_REQUIRE)
 		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
 	if (SSL_CTX_load_verify_locations(context, conf->client_ca, NULL) != 1)
-		return reason("client_ca", conf->client_ca);
+		return refuse(trouble, "client_ca", conf->client_ca);
 	SSL_CTX_set_client_CA_list(context,
 	    SSL_load_client_CA_file(conf->client_ca));
 	SSL_CTX_set_verify(context, mode, NULL);
-	return NULL;
+	return true;
 }
 
 static SSL_CTX *
 new_ssl_ctx(const struct tls_conf *conf, const char *certificate,
-    const char *key, char **why)
+    const char *key, struct trouble *trouble)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 
-	*why = NULL;
 	if (context == NULL) {
-		*why = reason("TLS", "context");
+		refuse(trouble, "certificate", certificate);
 		return NULL;
 	}
 	SSL_CTX_set_min_proto_version(context,
@@ -201,39 +204,48 @@ new_ssl_ctx(const struct tls_conf *conf, const char *certificate,
 	SSL_CTX_set_read_ahead(context, 1);
 	if (conf->ciphers != NULL &&
 	    SSL_CTX_set_cipher_list(context, conf->ciphers) != 1)
-		*why = reason("ciphers", conf->ciphers);
-	if (*why == NULL)
-		*why = load_pair(context, certificate, key);
-	if (*why == NULL)
-		*why = set_clients(context, conf);
-	if (*why == NULL)
+		refuse(trouble, "ciphers", conf->ciphers);
+	else if (load_pair(context, certificate, key, trouble) &&
+	    set_clients(context, conf, trouble))
 		return context;
 	SSL_CTX_free(context);
 	return NULL;
 }
 
-struct tls_context *
-tls_context_new(const struct tls_conf *conf, char **why)
+static bool
+add_names(struct tls_context *tls, const struct tls_conf *conf,
+    struct trouble *trouble, const char **name)
 {
-	struct tls_context *tls = xcalloc(1, sizeof *tls);
-
-	atomic_init(&tls->references, 1);
-	tls->names = xcalloc(conf->sni_count, sizeof *tls->names);
-	tls->context = new_ssl_ctx(conf, conf->certificate, conf->key, why);
-	for (size_t i = 0; tls->context != NULL && i < conf->sni_count; i++) {
+	for (size_t i = 0; i < conf->sni_count; i++) {
 		const struct tls_sni_conf *sni = &conf->sni[i];
 		SSL_CTX *context =
-		    new_ssl_ctx(conf, sni->certificate, sni->key, why);
+		    new_ssl_ctx(conf, sni->certificate, sni->key, trouble);
 
 		if (context == NULL) {
-			tls_context_unref(tls);
-			return NULL;
+			*name = sni->name;
+			return false;
 		}
 		tls->names[tls->name_count++] = (struct tls_name){
 			xstrdup(sni->name), context
 		};
 	}
-	if (tls->context == NULL) {
+	return true;
+}
+
+struct tls_context *
+tls_context_new(const struct tls_conf *conf, char **why, const char **key,
+    const char **name)
+{
+	struct tls_context *tls = xcalloc(1, sizeof *tls);
+	struct trouble trouble = { 0 };
+
+	*name = NULL;
+	atomic_init(&tls->references, 1);
+	tls->names = xcalloc(conf->sni_count, sizeof *tls->names);
+	tls->context = new_ssl_ctx(conf, conf->certificate, conf->key, &trouble);
+	if (tls->context == NULL || !add_names(tls, conf, &trouble, name)) {
+		*why = trouble.why;
+		*key = trouble.key;
 		tls_context_unref(tls);
 		return NULL;
 	}

@@ -21,18 +21,32 @@ begin(struct registration *r, unsigned status, const char *reason)
 	return out;
 }
 
-/* Without a transaction: who asks again is answered again (RFC 3261 8.2.7). */
-static void
-send_stateless(struct registration *r, struct out *out)
+/*
+ * Before the password was right an answer is stateless: who asks again is
+ * answered again (RFC 3261 8.2.7). After that it stays with a transaction.
+ */
+void
+answer_send(struct registration *r, unsigned status, struct str answer)
 {
+	struct registrar_tools *tools = &r->registrar->tools;
 	struct hop back = *r->hop;
 
-	sip_end(out, STR_NONE);
+	if (answer.n == 0)
+		return;
 	if (!back.transport->reliable)
 		back.peer.port = sip_reply_port(r->m, &back.peer);
 	count(answers);
-	if (!out->full)
-		net_send(r->registrar->tools.net, &back, out_str(out));
+	if (r->proven && tx_answer(tools->transactions, r->m, r->match, &back,
+	                     status, answer))
+		return;
+	net_send(tools->net, &back, answer);
+}
+
+static void
+finish(struct registration *r, unsigned status, struct out *out)
+{
+	sip_end(out, STR_NONE);
+	answer_send(r, status, out->full ? STR_NONE : out_str(out));
 }
 
 void
@@ -59,7 +73,7 @@ answer_fault(struct registration *r)
 		out_u64(&out, 5 + (uint64_t)r->now % 26); /* not all at once */
 		out_lit(&out, "\r\n");
 	}
-	send_stateless(r, &out);
+	finish(r, r->fault.status, &out);
 }
 
 void
@@ -69,7 +83,7 @@ answer_challenge(struct registration *r)
 
 	auth_challenge(r->registrar->tools.auth, &r->realm, &out,
 	    STR("WWW-Authenticate"), r->stale, r->now);
-	send_stateless(r, &out);
+	finish(r, 401, &out);
 }
 
 static void
@@ -118,19 +132,4 @@ answer_write(struct registration *r, const struct location_hold *hold)
 	out_add(&out, r->domain->service_route);
 	sip_end(&out, STR_NONE);
 	return out.full ? STR_NONE : out_str(&out);
-}
-
-void
-answer_send(struct registration *r, struct str answer)
-{
-	struct hop back = *r->hop;
-
-	if (!back.transport->reliable)
-		back.peer.port = sip_reply_port(r->m, &back.peer);
-	count(answers);
-	if (tx_answer(r->registrar->tools.transactions, r->m, r->match, &back, 200,
-	        answer))
-		return;
-	/* too many transactions: the answer leaves all the same */
-	net_send(r->registrar->tools.net, &back, answer);
 }

@@ -255,7 +255,7 @@ check_aor(struct registration *r)
 	struct str name = r->domain->name;
 	char lower[256];
 
-	if (to->host.n > sizeof lower || to->user.n == 0)
+	if (to->host.n > sizeof lower)
 		return refuse(r, 404, sip_reason(404));
 	str_lower(lower, to->host);
 	if (tools->domain_of(tools->context, (struct str){ lower, to->host.n }) !=
@@ -493,7 +493,7 @@ update(struct registration *r)
 	if (r->fault.status != 0)
 		answer_fault(r);
 	else
-		answer_send(r, answer);
+		answer_send(r, 200, answer);
 }
 
 void
@@ -516,6 +516,7 @@ registrar_receive(struct registrar *registrar, const struct sip_message *m,
 	}
 	if (!check_credentials(&r))
 		return;
+	r.proven = true;
 	net_flow_prove(registrar->tools.net, hop->flow, r.user->aor);
 	extensions_check_contacts(&r, &registrar->contacts);
 	if (r.fault.status != 0 || !check_aor(&r))

@@ -30,6 +30,7 @@ struct registration {
 	struct str host; /* of the Request-URI, lower case */
 	const struct user *user;
 	struct str aor;
+	bool proven;        /* the password was right: answers get a transaction */
 	bool stale;         /* for the challenge */
 	bool wants_gruu;    /* Supported: gruu, and we do */
 	bool has_outbound;  /* Supported: outbound */
@@ -85,6 +86,6 @@ void answer_challenge(struct registration *r);
 /* The 200 for an AOR that is held; sent by answer_send() after the release. */
 struct str answer_write(struct registration *r,
     const struct location_hold *hold);
-void answer_send(struct registration *r, struct str answer);
+void answer_send(struct registration *r, unsigned status, struct str answer);
 
 #endif
