@@ -143,7 +143,7 @@ FAULTS = [
      r"tls\.edge\.key: .*no\.key"),
     ("a missing directory file", {"directories": {
         "users": {"path": "none.json"}}},
-     r"none\.json"),
+     r"directories\.users\.path: .*none\.json"),
 ]
 
 

@@ -355,8 +355,10 @@ def quoted_pairs_are_unquoted():
     with Server(users=users) as server:
         phone = server.phone('al"i\\ce', password="secret-alice",
                              aor="sip:al%22i%5Cce@example.com")
-        phone.challenged()
-        message = signed(phone, forge={"username": 'al\\"i\\\\ce'})
+        message = phone.build(["<sip:phone@192.0.2.1>"])
+        phone.choose(phone.endpoint.exchange(message))
+        message = phone.authorize(message.copy(),
+                                  forge={"username": 'al\\"i\\\\ce'})
         is_(phone.endpoint.exchange(message).status, 200, "in a user name")
 
 

@@ -208,7 +208,7 @@ tell_lost(struct client *client)
 
 	if (client->lost == 0)
 		return;
-	params = json_pack("{s:s, s:I, s:I}", "type", "lost", "count",
+	params = json_pack("{s:s, s:I, s:I}", "type", "lost", "lost",
 	    (json_int_t)client->lost, "time", (json_int_t)clock_wall_ms());
 	client->lost = 0;
 	send_json(client, json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method",

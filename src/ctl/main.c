@@ -100,6 +100,20 @@ check_usage(const struct ctl *ctl, const struct command *c, unsigned given)
 	return DONE;
 }
 
+/* A word that JSON cannot hold would be left out of the request unseen. */
+static const char *
+not_utf8(const struct ctl *ctl)
+{
+	for (size_t i = 0; i < ctl->arg_count; i++)
+		if (!str_is_utf8(str_of(ctl->args[i])))
+			return ctl->args[i];
+	if (ctl->domain != NULL && !str_is_utf8(str_of(ctl->domain)))
+		return ctl->domain;
+	return ctl->realm != NULL && !str_is_utf8(str_of(ctl->realm))
+	    ? ctl->realm
+	    : NULL;
+}
+
 static int
 run(struct ctl *ctl, unsigned given)
 {
@@ -108,6 +122,8 @@ run(struct ctl *ctl, unsigned given)
 	const char *near;
 	int code;
 
+	if (not_utf8(ctl) != NULL)
+		return misused("%s is not UTF-8", not_utf8(ctl));
 	if (ctl->version)
 		return print_version();
 	if (ctl->help && (name == NULL || c != NULL)) {

@@ -85,6 +85,8 @@ find_domain(struct registration *r)
 
 	if (r->m->uri.scheme == SCHEME_OTHER)
 		return refuse(r, 416, sip_reason(416));
+	if (r->m->to.uri.scheme == SCHEME_OTHER)
+		return refuse(r, 400, "Bad To");
 	if (host.n > sizeof r->host_text)
 		return refuse(r, 400, "Bad Request-URI");
 	str_lower(r->host_text, host);
