@@ -444,12 +444,17 @@ read_json(struct reader *r, const struct settings *object, void *to)
 {
 	size_t before = r->faults->count + r->faults->more;
 	json_error_t error;
-	json_t *json = json_loadb(r->json.p, r->json.n, JSON_REJECT_DUPLICATES,
-	    &error);
+	json_t *json = json_loadb(r->json.p, r->json.n,
+	    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	char *near;
 
 	memset(to, 0, object->size);
 	if (json == NULL) {
 		set_defaults(r, object, to);
+		/* what stands near the fault may be a password */
+		near = strstr(error.text, " near ");
+		if (near != NULL)
+			*near = '\0';
 		faults_add(r->faults, r->path,
 		    r->line != 0 ? r->line : (unsigned)error.line, "",
 		    "not valid JSON: %s", error.text);

@@ -276,21 +276,22 @@ generation_unref(struct generation *g)
 const struct user *
 generation_user(const struct generation *g, struct str aor)
 {
-	size_t at = str_find(aor, '@');
+	size_t at = aor.n;
+	const struct registrar_domain *domain;
+	const struct user *user;
 
-	while (at < aor.n && str_find(str_from(aor, at + 1), '@') <
-	        str_from(aor, at + 1).n)
-		at += 1 + str_find(str_from(aor, at + 1), '@');
-	for (size_t i = 0; i < g->conf.directories.count; i++) {
-		const struct user *user = directory_find_aor(g->directories[i], aor);
-
-		if (user == NULL && at < aor.n)
-			user = directory_find(g->directories[i],
-			    (struct str){ aor.p, at }, STR("*"));
-		if (user != NULL)
-			return user;
-	}
-	return NULL;
+	while (at > 0 && aor.p[at - 1] != '@')
+		at--;
+	if (at == 0)
+		return NULL;
+	domain = generation_domain(g, str_from(aor, at));
+	if (domain == NULL)
+		return NULL;
+	user = directory_find_aor(domain->directory, aor);
+	if (user == NULL && domain == g->any)
+		user = directory_find(domain->directory,
+		    (struct str){ aor.p, at - 1 }, STR("*"));
+	return user;
 }
 
 size_t

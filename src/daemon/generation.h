@@ -34,7 +34,7 @@ void generation_unref(struct generation *generation);
 /* The domain of a lower-case host name or address, or NULL. */
 const struct registrar_domain *generation_domain(
     const struct generation *generation, struct str host);
-/* The user of an AOR "name@domain", whatever its directory; or NULL. */
+/* The user of an AOR "name@domain" of a domain that is served; or NULL. */
 const struct user *generation_user(const struct generation *generation,
     struct str aor);
 size_t generation_users(const struct generation *generation);
