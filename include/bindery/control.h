@@ -55,6 +55,8 @@ void control_free(struct control *control);
 void control_reloaded(struct control *control, unsigned generation,
     const struct faults *faults);
 
+/* From any thread: would anybody be told? To save the making of fields. */
+bool control_has_listeners(const struct control *control);
 /*
  * Tells those that subscribed. From any thread; costs nothing when nobody
  * did. Fields are lent, their keys are literals; texts that are empty are

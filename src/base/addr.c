@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "bindery/buf.h"
+
 bool
 addr_eq(const struct addr *a, const struct addr *b)
 {
@@ -51,9 +53,24 @@ addr_parse(struct str host, uint16_t port, struct addr *addr)
 	return true;
 }
 
+static const char *
+ipv4_text(const uint8_t ip[4], char text[ADDR_HOST_SIZE])
+{
+	struct out out = out_to(text, ADDR_HOST_SIZE);
+
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			out_char(&out, '.');
+		out_u64(&out, ip[i]);
+	}
+	return out_z(&out);
+}
+
 const char *
 addr_bare_host(const struct addr *addr, char text[ADDR_HOST_SIZE])
 {
+	if (addr->family == AF_INET) /* it stands in most answers */
+		return ipv4_text(addr->ip, text);
 	if (addr->family == 0 ||
 	    inet_ntop(addr->family, addr->ip, text, ADDR_HOST_SIZE) == NULL)
 		snprintf(text, ADDR_HOST_SIZE, "-");

@@ -406,14 +406,20 @@ deliver_event(struct letter *letter, void *owner)
 	discard_event(letter);
 }
 
+bool
+control_has_listeners(const struct control *control)
+{
+	return control != NULL &&
+	    atomic_load_explicit(&control->subscribers, memory_order_relaxed) > 0;
+}
+
 void
 control_publish(struct control *control, const char *type,
     const struct log_field *fields)
 {
 	struct event_letter *event;
 
-	if (control == NULL ||
-	    atomic_load_explicit(&control->subscribers, memory_order_relaxed) == 0)
+	if (!control_has_listeners(control))
 		return;
 	event = xcalloc(1, sizeof *event);
 	event->letter.deliver = deliver_event;

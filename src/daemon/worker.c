@@ -15,21 +15,19 @@ publish_news(void *context, const struct registrar_news *news)
 {
 	struct worker *worker = context;
 	char address[ADDR_SIZE] = "";
-	const struct log_field fields[] = {
-		LOG_S("aor", news->aor),
-		LOG_S("uri", news->uri),
-		LOG_S("reason", news->reason),
-		LOG_Z("address", news->hop != NULL
-		        ? addr_text(&news->hop->peer, address)
-		        : ""),
-		LOG_Z("transport",
-		    news->hop != NULL ? news->hop->transport->name : ""),
-		LOG_I("expires", news->expires),
-		{ 0 },
-	};
 
+	if (!control_has_listeners(worker->daemon->control))
+		return;
+	if (news->hop != NULL)
+		addr_text(&news->hop->peer, address);
 	control_publish(worker->daemon->control,
-	    registrar_event_name(news->event), fields);
+	    registrar_event_name(news->event),
+	    (const struct log_field[]){ LOG_S("aor", news->aor),
+	        LOG_S("uri", news->uri), LOG_S("reason", news->reason),
+	        LOG_Z("address", address),
+	        LOG_Z("transport",
+	            news->hop != NULL ? news->hop->transport->name : ""),
+	        LOG_I("expires", news->expires), { 0 } });
 }
 
 static void

@@ -117,6 +117,10 @@ read_via(struct sip_parser *parser, struct sip_message *m)
 	m->answerable = looks_like_version(rest);
 	if (!sip_next_value(&rest, &value))
 		return false;
+	m->via.after = rest;
+	if (plain_via(value, &m->via))
+		return true;
+	m->via = (struct sip_via){ 0 };
 	copy = sip_copy(parser, value);
 	if (copy == NULL ||
 	    !grammar_via(parser->grammar, copy, value.n, &via) ||

@@ -3,43 +3,63 @@
 
 #include "sip_priv.h"
 
-/* The first of `c` outside quotes (and outside < > if `angles`); n if none. */
+/* Behind the quoted string that begins at `at`; the end if it has none. */
 static size_t
-find_bare(struct str text, char c, bool angles)
+skip_quoted(struct str text, size_t at)
 {
-	bool quoted = false, inside = false;
-
-	for (size_t i = 0; i < text.n; i++) {
-		char at = text.p[i];
-
-		if (quoted) {
-			if (at == '\\')
-				i++;
-			else if (at == '"')
-				quoted = false;
-		} else if (at == '"') {
-			quoted = true;
-		} else if (angles && (at == '<' || at == '>')) {
-			if (at == c && !inside)
-				return i;
-			inside = at == '<';
-		} else if (at == c && !inside) {
-			return i;
-		}
+	for (at++; at < text.n; at++) {
+		if (text.p[at] == '\\')
+			at++;
+		else if (text.p[at] == '"')
+			return at + 1;
 	}
 	return text.n;
+}
+
+/* The first of `c` outside quotes; the length if there is none. */
+static size_t
+find_unquoted(struct str text, char c)
+{
+	size_t from = 0;
+
+	for (;;) {
+		struct str rest = { text.p + from, text.n - from };
+		size_t at = str_find(rest, c);
+		size_t quote = str_find((struct str){ rest.p, at }, '"');
+
+		if (quote == at)
+			return from + at;
+		from = skip_quoted(text, from + quote);
+	}
 }
 
 bool
 sip_next_value(struct str *rest, struct str *value)
 {
-	size_t at;
+	struct str text = *rest;
+	size_t at = 0, from = 0;
 
-	if (rest->n == 0)
+	if (text.n == 0)
 		return false;
-	at = find_bare(*rest, ',', true);
-	*value = str_trim((struct str){ rest->p, at });
-	*rest = str_from(*rest, at + 1);
+	/* a comma within < > is part of a URI */
+	for (;;) {
+		struct str ahead = { text.p + from, text.n - from };
+		size_t open;
+
+		at = from + find_unquoted(ahead, ',');
+		if (at == text.n)
+			break;
+		open = from + find_unquoted(ahead, '<');
+		if (open > at)
+			break;
+		from = open + str_find(str_from(text, open), '>');
+		if (from >= text.n) {
+			at = text.n;
+			break;
+		}
+	}
+	*value = str_trim((struct str){ text.p, at });
+	*rest = str_from(text, at + 1);
 	return true;
 }
 
@@ -62,23 +82,15 @@ is_quoted(struct str text)
 static bool
 is_gen_value(struct str text)
 {
-	if (text.n > 0 && text.p[0] == '"')
-		return is_quoted(text);
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' ||
-		    c == ',' || c == ';')
-			return false;
-	}
-	return text.n > 0;
+	return text.n > 0 && text.p[0] == '"' ? is_quoted(text)
+	                                      : sip_is_all(text, CHAR_VALUE);
 }
 
 bool
 sip_next_param(struct str *rest, struct str *name, struct str *value)
 {
 	struct str text = *rest, whole;
-	size_t end = find_bare(text, ';', false), equals;
+	size_t end = find_unquoted(text, ';'), equals;
 
 	if (text.n == 0)
 		return false;
@@ -153,7 +165,7 @@ bool
 sip_read_address(struct sip_parser *parser, struct str value,
     struct sip_address *address)
 {
-	size_t open = find_bare(value, '<', true), close;
+	size_t open = find_unquoted(value, '<'), close;
 	struct str after;
 
 	*address = (struct sip_address){ 0 };
@@ -336,25 +348,38 @@ unescape(char *text)
 	return str_of(text);
 }
 
+struct str *
+sip_credentials_field(struct sip_credentials *c, struct str name)
+{
+	static const struct {
+		struct str name;
+		size_t offset;
+	} fields[] = {
+#define FIELD(name) { { #name, sizeof #name - 1 }, \
+	offsetof(struct sip_credentials, name) }
+		FIELD(username), FIELD(realm), FIELD(nonce), FIELD(uri),
+		FIELD(response), FIELD(algorithm), FIELD(cnonce), FIELD(opaque),
+		FIELD(qop), FIELD(nc),
+#undef FIELD
+	};
+
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (name.n == fields[i].name.n && str_caseeq(name, fields[i].name))
+			return (struct str *)(void *)((char *)c + fields[i].offset);
+	return NULL;
+}
+
 bool
 sip_read_credentials(struct sip_parser *parser, const struct sip_line *line,
     struct sip_credentials *c)
 {
-	const struct {
-		struct str name;
-		struct str *to;
-	} fields[] = {
-		{ STR("username"), &c->username }, { STR("realm"), &c->realm },
-		{ STR("nonce"), &c->nonce }, { STR("uri"), &c->uri },
-		{ STR("response"), &c->response },
-		{ STR("algorithm"), &c->algorithm }, { STR("cnonce"), &c->cnonce },
-		{ STR("opaque"), &c->opaque }, { STR("qop"), &c->qop },
-		{ STR("nc"), &c->nc },
-	};
-	char *copy = sip_copy(parser, line->value), **params;
+	char *copy, **params;
 	struct str scheme;
 
+	if (plain_credentials(line->value, c))
+		return true;
 	*c = (struct sip_credentials){ 0 };
+	copy = sip_copy(parser, line->value);
 	if (copy == NULL)
 		return false;
 	params = grammar_credentials(parser->grammar, copy, line->value.n, &scheme);
@@ -362,21 +387,19 @@ sip_read_credentials(struct sip_parser *parser, const struct sip_line *line,
 		return false;
 	for (; *params != NULL; params++) {
 		char *equals = strchr(*params, '=');
-		struct str name;
+		struct str name, *field;
 
 		if (equals == NULL)
 			return false;
 		name = str_trim((struct str){ *params, (size_t)(equals - *params) });
 		for (equals++; *equals == ' ' || *equals == '\t';)
 			equals++;
-		for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
-			if (!str_caseeq(name, fields[f].name))
-				continue;
-			if (fields[f].to->p != NULL)
-				return false; /* said twice */
-			*fields[f].to = unescape(equals);
-		}
-		if (str_caseeq(name, STR("userhash")))
+		field = sip_credentials_field(c, name);
+		if (field != NULL && field->p != NULL)
+			return false; /* said twice */
+		if (field != NULL)
+			*field = unescape(equals);
+		else if (str_caseeq(name, STR("userhash")))
 			c->username_hashed = str_caseeq(str_of(equals), STR("true"));
 	}
 	return true;

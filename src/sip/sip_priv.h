@@ -22,7 +22,32 @@ enum sip_header sip_header_of(struct str name);
 const char *sip_long_name(enum sip_header header);
 /* True if it may stand once only. */
 bool sip_header_is_single(enum sip_header header);
-bool sip_is_token(struct str text);
+/* Classes of characters; the table is filled by sip_init(). */
+enum sip_char {
+	CHAR_TOKEN = 1, /* RFC 3261 25.1 token */
+	CHAR_HOST = 2,  /* of a host name; with the _ that people use */
+	CHAR_URI = 4,   /* stands for itself in a URI; % is looked at apart */
+	CHAR_VALUE = 8  /* of a parameter's value that is not quoted */
+};
+extern uint8_t sip_chars[256];
+/* True for a text of one class, and not empty. */
+bool sip_is_all(struct str text, enum sip_char class);
+static inline bool
+sip_is_token(struct str text)
+{
+	return sip_is_all(text, CHAR_TOKEN);
+}
+
+/*
+ * plain.c: what is written as everybody writes it needs no grammar. False
+ * where there is anything unusual: then Sofia has a look.
+ */
+bool plain_uri(struct str text, struct sip_uri *uri);
+bool plain_via(struct str text, struct sip_via *via);
+bool plain_credentials(struct str text, struct sip_credentials *credentials);
+/* read.c: the field of credentials with this name, or NULL. */
+struct str *sip_credentials_field(struct sip_credentials *credentials,
+    struct str name);
 
 /* scan.c: guards and the index of lines. Sets m->fault when one refuses. */
 void sip_scan(struct sip_message *m, struct str bytes);

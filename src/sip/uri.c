@@ -20,27 +20,19 @@ sip_is_host(struct str host)
 				return false;
 		return host.p[host.n - 1] == ']';
 	}
-	for (size_t i = 0; i < host.n; i++)
-		if (!is_alnum(host.p[i]) && host.p[i] != '.' &&
-		    host.p[i] != '-' && host.p[i] != '_')
-			return false;
-	return host.n > 0 && host.n <= 255 && host.p[0] != '.' &&
-	    host.p[0] != '-';
+	return sip_is_all(host, CHAR_HOST) && host.n <= 255 &&
+	    host.p[0] != '.' && host.p[0] != '-';
 }
 
-/* Characters that stand for themselves in a URI; others must be escaped. */
+/* Characters that stand for themselves in a URI, and whole escapes. */
 static bool
 is_uri_text(struct str text)
 {
 	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c <= ' ' || c >= 0x7f || c == '<' || c == '>' || c == '"' ||
-		    c == '\\' || c == '^' || c == '`' || c == '{' || c == '}' ||
-		    c == '|')
-			return false;
-		if (c == '%' && (i + 2 >= text.n || hex_digit(text.p[i + 1]) < 0 ||
-		        hex_digit(text.p[i + 2]) < 0))
+		if ((sip_chars[(unsigned char)text.p[i]] & CHAR_URI) != 0)
+			continue;
+		if (text.p[i] != '%' || i + 2 >= text.n ||
+		    hex_digit(text.p[i + 1]) < 0 || hex_digit(text.p[i + 2]) < 0)
 			return false;
 	}
 	return text.n > 0;
@@ -84,6 +76,8 @@ sip_read_uri(struct sip_parser *parser, struct str text, struct sip_uri *uri)
 	struct grammar_uri parts;
 	char *copy;
 
+	if (plain_uri(text, uri))
+		return true;
 	*uri = (struct sip_uri){ .scheme = scheme_of(text) };
 	if (!is_uri_text(text))
 		return false;

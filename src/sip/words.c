@@ -79,7 +79,8 @@ static const char *const method_names[] = {
 enum { BUCKETS = 128, DEPTH = 4 };
 static uint8_t buckets[BUCKETS][DEPTH];
 static uint8_t compacts[128];
-static bool token_chars[256];
+
+uint8_t sip_chars[256];
 
 static unsigned
 bucket_of(struct str name)
@@ -93,12 +94,20 @@ bucket_of(struct str name)
 void
 sip_init(void)
 {
-	static const char marks[] = "-.!%*_+`'~";
+	for (int c = 1; c < 256; c++) {
+		bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+		    (c >= 'A' && c <= 'Z');
 
-	for (int c = 0; c < 256; c++)
-		token_chars[c] = (c >= '0' && c <= '9') ||
-		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c != 0 && strchr(marks, c) != NULL);
+		sip_chars[c] = 0;
+		if (alnum || strchr("-.!%*_+`'~", c) != NULL)
+			sip_chars[c] |= CHAR_TOKEN;
+		if (alnum || strchr("-._", c) != NULL)
+			sip_chars[c] |= CHAR_HOST;
+		if (c > ' ' && c < 0x7f && strchr("<>\"\\^`{}|%", c) == NULL)
+			sip_chars[c] |= CHAR_URI;
+		if (c > ' ' && c < 0x7f && strchr("\"<>,;", c) == NULL)
+			sip_chars[c] |= CHAR_VALUE;
+	}
 	memset(buckets, 0, sizeof buckets);
 	for (int h = HEADER_OTHER + 1; h < SIP_HEADERS; h++) {
 		uint8_t *bucket = buckets[bucket_of(str_of(headers[h].name))];
@@ -157,10 +166,10 @@ sip_reason(unsigned status)
 }
 
 bool
-sip_is_token(struct str text)
+sip_is_all(struct str text, enum sip_char class)
 {
 	for (size_t i = 0; i < text.n; i++)
-		if (!token_chars[(unsigned char)text.p[i]])
+		if ((sip_chars[(unsigned char)text.p[i]] & class) == 0)
 			return false;
 	return text.n > 0;
 }
