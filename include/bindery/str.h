@@ -36,18 +36,55 @@ str_eq(struct str a, struct str b)
 bool str_caseeq(struct str a, struct str b);
 /* Order as by memcmp, the shorter first. */
 int str_cmp(struct str a, struct str b);
-bool str_starts(struct str text, struct str start);
+static inline bool
+str_starts(struct str text, struct str start)
+{
+	return text.n >= start.n && memcmp(text.p, start.p, start.n) == 0;
+}
+
+static inline bool
+str_is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Without blanks, tabs, CR and LF at either end. */
-struct str str_trim(struct str text);
+static inline struct str
+str_trim(struct str text)
+{
+	while (text.n > 0 && str_is_blank(text.p[0])) {
+		text.p++;
+		text.n--;
+	}
+	while (text.n > 0 && str_is_blank(text.p[text.n - 1]))
+		text.n--;
+	return text;
+}
+
 /* From byte `at` on; none of it when `at` is behind the end. */
-struct str str_from(struct str text, size_t at);
+static inline struct str
+str_from(struct str text, size_t at)
+{
+	if (at >= text.n)
+		return STR_NONE;
+	return (struct str){ text.p + at, text.n - at };
+}
+
+/* Position of `c`, or the length where there is none. */
+static inline size_t
+str_find(struct str text, char c)
+{
+	const char *found =
+	    text.n > 0 ? (const char *)memchr(text.p, c, text.n) : NULL;
+
+	return found != NULL ? (size_t)(found - text.p) : text.n;
+}
+
 /*
  * Cuts *rest at the first `by`: gives what stands before it and leaves in
  * *rest what stands behind it, or none when there was no `by`.
  */
 struct str str_cut(struct str *rest, char by);
-/* Position of `c`, or the length where there is none. */
-size_t str_find(struct str text, char c);
 /* All of the text as a decimal number; false if it is none or too large. */
 bool str_u32(struct str text, uint32_t *number);
 bool str_u64(struct str text, uint64_t *number);

@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 
 #include "bindery/alloc.h"
+#include "bindery/buf.h"
 #include "bindery/rand.h"
 
 static const struct {
@@ -96,9 +97,17 @@ digest_hash(enum digest_algorithm algorithm, const struct str *parts, size_t n,
 {
 	EVP_MD_CTX *context = thread_context();
 	bool done = EVP_DigestInit_ex2(context, fetched[algorithm], NULL) == 1;
+	char text[512];
+	struct out out = out_to(text, sizeof text);
 
-	for (size_t i = 0; i < n && done; i++)
-		done = EVP_DigestUpdate(context, parts[i].p, parts[i].n) == 1;
+	/* each update has its price: what is short goes in at once */
+	for (size_t i = 0; i < n; i++)
+		out_add(&out, parts[i]);
+	if (!out.full)
+		done = done && EVP_DigestUpdate(context, text, out_size(&out)) == 1;
+	else
+		for (size_t i = 0; i < n && done; i++)
+			done = EVP_DigestUpdate(context, parts[i].p, parts[i].n) == 1;
 	must(done && EVP_DigestFinal_ex(context, to, NULL) == 1, "hash");
 }
 

@@ -25,46 +25,6 @@ str_cmp(struct str a, struct str b)
 	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
 }
 
-bool
-str_starts(struct str text, struct str start)
-{
-	return text.n >= start.n && memcmp(text.p, start.p, start.n) == 0;
-}
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-struct str
-str_trim(struct str text)
-{
-	while (text.n > 0 && is_space(text.p[0])) {
-		text.p++;
-		text.n--;
-	}
-	while (text.n > 0 && is_space(text.p[text.n - 1]))
-		text.n--;
-	return text;
-}
-
-struct str
-str_from(struct str text, size_t at)
-{
-	if (at >= text.n)
-		return STR_NONE;
-	return (struct str){ text.p + at, text.n - at };
-}
-
-size_t
-str_find(struct str text, char c)
-{
-	const char *found = text.n > 0 ? memchr(text.p, c, text.n) : NULL;
-
-	return found != NULL ? (size_t)(found - text.p) : text.n;
-}
-
 struct str
 str_cut(struct str *rest, char by)
 {

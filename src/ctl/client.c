@@ -26,7 +26,8 @@ struct client {
 	const char *path;
 	int fd;
 	int wait_seconds;
-	bool quiet, patient;
+	bool quiet, patient, holds;
+	char *held; /* what client_close() is to tell */
 	struct buf in;
 	size_t looked_at; /* bytes of `in` that have no newline */
 	json_int_t id;
@@ -35,7 +36,7 @@ struct client {
 };
 
 __attribute__((format(printf, 2, 3))) static void
-tell(const struct client *client, const char *format, ...)
+tell(struct client *client, const char *format, ...)
 {
 	va_list arguments;
 	char *text;
@@ -46,14 +47,19 @@ tell(const struct client *client, const char *format, ...)
 	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;
 	va_end(arguments);
-	(void)failed("%s", text != NULL ? text : format);
+	if (client->holds && client->held == NULL) {
+		client->held = text;
+		return;
+	}
+	if (!client->holds)
+		(void)failed("%s", text != NULL ? text : format);
 	free(text);
 }
 
 /* ---- connecting ---- */
 
 static void
-tell_unreachable(const struct client *client, int error)
+tell_unreachable(struct client *client, int error)
 {
 	switch (error) {
 	case ENOENT:
@@ -136,6 +142,9 @@ client_close(struct client *client)
 		return;
 	if (client->fd >= 0)
 		close(client->fd);
+	if (client->held != NULL)
+		(void)failed("%s", client->held);
+	free(client->held);
 	buf_free(&client->in);
 	free(client);
 }
@@ -145,6 +154,12 @@ client_on_event(struct client *client, client_event_fn fn, void *context)
 {
 	client->on_event = fn;
 	client->context = context;
+}
+
+void
+client_hold_words(struct client *client)
+{
+	client->holds = true;
 }
 
 void
@@ -279,7 +294,7 @@ send_request(struct client *client, const char *method, json_t *params)
 
 /* Each fault on a line of its own, as it comes; then the sentence. */
 static void
-tell_error(const struct client *client, const json_t *error)
+tell_error(struct client *client, const json_t *error)
 {
 	struct str message = string_of(json_object_get(error, "message"));
 	const json_t *data = json_object_get(error, "data"), *fault;

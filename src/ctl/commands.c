@@ -156,9 +156,8 @@ is_option(const char *word)
 	return word[0] == '-' && word[1] != '\0';
 }
 
-/* *value becomes what stands in the same word: --limit=5, -n5. */
-static int
-find_option(const char *word, const char **value)
+int
+option_find(const char *word, const char **value)
 {
 	struct str name;
 
@@ -234,7 +233,7 @@ option_take(struct ctl *ctl, char **words, size_t count, size_t *at,
     unsigned *given, char **why)
 {
 	const char *word = words[(*at)++], *value;
-	int i = find_option(word, &value);
+	int i = option_find(word, &value);
 	const struct option *o = &options[i >= 0 ? i : 0];
 
 	if (i < 0) {

@@ -53,6 +53,11 @@ const char *command_nearest(const char *name);
 const char *option_nearest(const char *name, unsigned among);
 
 /*
+ * The index of a word's option, or -1; *value becomes what stands in the same
+ * word (--limit=5, -n5), or NULL.
+ */
+int option_find(const char *word, const char **value);
+/*
  * Takes the option at words[*at] and its value, if it is one, and moves *at
  * behind them. Sets the bit in *given. DONE, or USAGE with *why told, which
  * the caller frees.

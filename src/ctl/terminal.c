@@ -3,6 +3,7 @@
 
 #include "terminal.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -126,4 +127,12 @@ void
 keyboard_restore(int fd, const struct termios *before)
 {
 	tcsetattr(fd, TCSAFLUSH, before);
+}
+
+bool
+fd_is_readable(int fd)
+{
+	struct pollfd polled = { fd, POLLIN, 0 };
+
+	return poll(&polled, 1, 0) > 0;
 }

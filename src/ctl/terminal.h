@@ -36,5 +36,7 @@ void interrupts_obey(void);
 /* No echo on `fd`, and no lines either if `keys`. False if it is no terminal. */
 bool keyboard_hush(int fd, bool keys, struct termios *before);
 void keyboard_restore(int fd, const struct termios *before);
+/* True if a read would not wait; also at the end of a file. */
+bool fd_is_readable(int fd);
 
 #endif

@@ -175,7 +175,7 @@ draw(const struct watch *w, size_t *left, enum tone tone, struct buf *line)
 		(*left)--;
 		if (w->screen.width > 0)
 			text.n = text_fit(text, w->screen.width);
-		printf("%s%.*s%s\033[K%s", tone_on(&w->screen, tone),
+		printf("\033[K%s%.*s%s%s", tone_on(&w->screen, tone),
 		    STR_ARG(text), tone_off(&w->screen, tone),
 		    *left > 0 ? "\r\n" : "");
 	}
@@ -345,14 +345,15 @@ static bool
 watch_on_screen(struct watch *w)
 {
 	struct termios before;
-	bool alive;
+	bool hushed = keyboard_hush(STDIN_FILENO, true, &before), alive;
 
-	w->keys = keyboard_hush(STDIN_FILENO, true, &before);
+	w->keys = hushed;
+	client_hold_words(w->client);
 	printf("\033[?1049h\033[?25l");
 	alive = watch(w);
 	printf("\033[?25h\033[?1049l");
 	fflush(stdout);
-	if (w->keys)
+	if (hushed)
 		keyboard_restore(STDIN_FILENO, &before);
 	return alive;
 }

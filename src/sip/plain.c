@@ -67,8 +67,6 @@ plain_via(struct str text, struct sip_via *via)
 	via->branch = STR_NONE;
 	via->has_rport = false;
 	while (sip_next_param(&params, &name, &value)) {
-		if (!sip_is_token(name))
-			return false;
 		if (str_caseeq(name, STR("branch"))) {
 			if (via->branch.p != NULL)
 				return false;

@@ -78,30 +78,39 @@ is_quoted(struct str text)
 	return false;
 }
 
-/* token, host or quoted string (25.1 gen-value) */
-static bool
-is_gen_value(struct str text)
-{
-	return text.n > 0 && text.p[0] == '"' ? is_quoted(text)
-	                                      : sip_is_all(text, CHAR_VALUE);
-}
-
 bool
 sip_next_param(struct str *rest, struct str *name, struct str *value)
 {
-	struct str text = *rest, whole;
-	size_t end = find_unquoted(text, ';'), equals;
+	const char *p = rest->p, *end = p + rest->n, *start;
 
-	if (text.n == 0)
+	if (rest->n == 0)
 		return false;
-	whole = str_trim((struct str){ text.p, end });
-	equals = str_find(whole, '=');
-	*name = str_trim((struct str){ whole.p, equals });
-	*value = equals < whole.n ? str_trim(str_from(whole, equals + 1))
-	                          : STR_NONE;
-	if (!(equals == whole.n || is_gen_value(*value)) || name->n == 0)
+	while (p < end && str_is_blank(*p))
+		p++;
+	for (start = p; p < end && (sip_chars[(unsigned char)*p] & CHAR_TOKEN);)
+		p++;
+	*name = (struct str){ start, (size_t)(p - start) };
+	*value = STR_NONE;
+	while (p < end && str_is_blank(*p))
+		p++;
+	if (p < end && *p == '=') {
+		for (p++; p < end && str_is_blank(*p);)
+			p++;
+		start = p;
+		if (p < end && *p == '"')
+			p += skip_quoted((struct str){ p, (size_t)(end - p) }, 0);
+		else
+			while (p < end && (sip_chars[(unsigned char)*p] & CHAR_VALUE))
+				p++;
+		*value = (struct str){ start, (size_t)(p - start) };
+		if (value->n == 0 || (*start == '"' && !is_quoted(*value)))
+			return false;
+		while (p < end && str_is_blank(*p))
+			p++;
+	}
+	if (name->n == 0 || (p < end && *p != ';'))
 		return false; /* *rest stays: that is how the caller can tell */
-	*rest = str_from(text, end + 1);
+	*rest = p < end ? (struct str){ p + 1, (size_t)(end - p - 1) } : STR_NONE;
 	return true;
 }
 
@@ -156,8 +165,7 @@ check_params(struct str text, struct str *params)
 		return false;
 	*params = rest = str_trim(str_from(text, 1));
 	while (sip_next_param(&rest, &name, &value))
-		if (!sip_is_token(name))
-			return false;
+		;
 	return rest.n == 0 && params->n > 0 && params->p[params->n - 1] != ';';
 }
 

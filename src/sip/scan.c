@@ -37,7 +37,7 @@ take_census(struct str text)
 	struct census sum = { 0 };
 
 	while (text.n > 0) {
-		size_t n = text.n < 255 ? text.n : 255;
+		size_t n = text.n < 224 ? text.n : 224; /* whole vectors */
 		uint8_t controls = 0, commas = 0, returns = 0, feeds = 0, high = 0;
 
 		for (size_t i = 0; i < n; i++) {
@@ -74,23 +74,35 @@ controls_are_quoted(struct str text)
 	return true;
 }
 
-/* "Name :value" of a line whose raw text is known. */
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* "Name :value" of a line whose raw text, with the CRLF, is known. */
 static bool
 split_line(struct sip_line *line)
 {
-	struct str rest = line->raw;
-	struct str name = str_cut(&rest, ':');
+	const char *p = line->raw.p, *end = p + line->raw.n - 2;
 
-	while (name.n > 0 &&
-	    (name.p[name.n - 1] == ' ' || name.p[name.n - 1] == '\t'))
-		name.n--;
-	if (rest.p == NULL || !sip_is_token(name))
+	while ((sip_chars[(unsigned char)*p] & CHAR_TOKEN) != 0)
+		p++; /* the CRLF ends this */
+	line->name = (struct str){ line->raw.p, (size_t)(p - line->raw.p) };
+	while (is_blank(*p))
+		p++;
+	if (*p != ':' || line->name.n == 0)
 		return false;
-	line->name = name;
-	line->value = str_trim(rest);
+	for (p++; p < end && is_blank(*p);)
+		p++;
+	while (end > p && is_blank(end[-1]))
+		end--;
+	line->value = (struct str){ p, (size_t)(end - p) };
+	if (line->value.n > 0 && *p == '\r') /* a fold at once */
+		line->value = str_trim(line->value);
 	if (line->value.p == NULL)
 		line->value = STR("");
-	line->header = sip_header_of(name);
+	line->header = sip_header_of(line->name);
 	return true;
 }
 

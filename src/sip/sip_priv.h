@@ -31,7 +31,15 @@ enum sip_char {
 };
 extern uint8_t sip_chars[256];
 /* True for a text of one class, and not empty. */
-bool sip_is_all(struct str text, enum sip_char class);
+static inline bool
+sip_is_all(struct str text, enum sip_char class)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if ((sip_chars[(unsigned char)text.p[i]] & class) == 0)
+			return false;
+	return text.n > 0;
+}
+
 static inline bool
 sip_is_token(struct str text)
 {

@@ -5,33 +5,33 @@
 
 /* clang-format off */
 static const struct header_row {
-	const char *name;
+	struct str name;
 	char compact; /* RFC 3261 7.3.3 */
 	bool single;
 } headers[SIP_HEADERS] = {
-	[HEADER_OTHER]               = { "Header",              0,   false },
-	[HEADER_VIA]                 = { "Via",                 'v', false },
-	[HEADER_FROM]                = { "From",                'f', true },
-	[HEADER_TO]                  = { "To",                  't', true },
-	[HEADER_CALL_ID]             = { "Call-ID",             'i', true },
-	[HEADER_CSEQ]                = { "CSeq",                0,   true },
-	[HEADER_MAX_FORWARDS]        = { "Max-Forwards",        0,   true },
-	[HEADER_CONTENT_LENGTH]      = { "Content-Length",      'l', true },
-	[HEADER_CONTACT]             = { "Contact",             'm', false },
-	[HEADER_EXPIRES]             = { "Expires",             0,   true },
-	[HEADER_AUTHORIZATION]       = { "Authorization",       0,   false },
-	[HEADER_PROXY_AUTHORIZATION] = { "Proxy-Authorization", 0,   false },
-	[HEADER_REQUIRE]             = { "Require",             0,   false },
-	[HEADER_PROXY_REQUIRE]       = { "Proxy-Require",       0,   false },
-	[HEADER_SUPPORTED]           = { "Supported",           'k', false },
-	[HEADER_PATH]                = { "Path",                0,   false },
-	[HEADER_ROUTE]               = { "Route",               0,   false },
-	[HEADER_RECORD_ROUTE]        = { "Record-Route",        0,   false },
-	[HEADER_USER_AGENT]          = { "User-Agent",          0,   false },
-	[HEADER_CONTENT_TYPE]        = { "Content-Type",        'c', true },
-	[HEADER_CONTENT_ENCODING]    = { "Content-Encoding",    'e', false },
-	[HEADER_CONTENT_DISPOSITION] = { "Content-Disposition", 0,   true },
-	[HEADER_DATE]                = { "Date",                0,   true },
+	[HEADER_OTHER]               = { { "Header", sizeof "Header" - 1 }, 0,   false },
+	[HEADER_VIA]                 = { { "Via", sizeof "Via" - 1 }, 'v', false },
+	[HEADER_FROM]                = { { "From", sizeof "From" - 1 }, 'f', true },
+	[HEADER_TO]                  = { { "To", sizeof "To" - 1 }, 't', true },
+	[HEADER_CALL_ID]             = { { "Call-ID", sizeof "Call-ID" - 1 }, 'i', true },
+	[HEADER_CSEQ]                = { { "CSeq", sizeof "CSeq" - 1 }, 0,   true },
+	[HEADER_MAX_FORWARDS]        = { { "Max-Forwards", sizeof "Max-Forwards" - 1 }, 0,   true },
+	[HEADER_CONTENT_LENGTH]      = { { "Content-Length", sizeof "Content-Length" - 1 }, 'l', true },
+	[HEADER_CONTACT]             = { { "Contact", sizeof "Contact" - 1 }, 'm', false },
+	[HEADER_EXPIRES]             = { { "Expires", sizeof "Expires" - 1 }, 0,   true },
+	[HEADER_AUTHORIZATION]       = { { "Authorization", sizeof "Authorization" - 1 }, 0,   false },
+	[HEADER_PROXY_AUTHORIZATION] = { { "Proxy-Authorization", sizeof "Proxy-Authorization" - 1 }, 0,   false },
+	[HEADER_REQUIRE]             = { { "Require", sizeof "Require" - 1 }, 0,   false },
+	[HEADER_PROXY_REQUIRE]       = { { "Proxy-Require", sizeof "Proxy-Require" - 1 }, 0,   false },
+	[HEADER_SUPPORTED]           = { { "Supported", sizeof "Supported" - 1 }, 'k', false },
+	[HEADER_PATH]                = { { "Path", sizeof "Path" - 1 }, 0,   false },
+	[HEADER_ROUTE]               = { { "Route", sizeof "Route" - 1 }, 0,   false },
+	[HEADER_RECORD_ROUTE]        = { { "Record-Route", sizeof "Record-Route" - 1 }, 0,   false },
+	[HEADER_USER_AGENT]          = { { "User-Agent", sizeof "User-Agent" - 1 }, 0,   false },
+	[HEADER_CONTENT_TYPE]        = { { "Content-Type", sizeof "Content-Type" - 1 }, 'c', true },
+	[HEADER_CONTENT_ENCODING]    = { { "Content-Encoding", sizeof "Content-Encoding" - 1 }, 'e', false },
+	[HEADER_CONTENT_DISPOSITION] = { { "Content-Disposition", sizeof "Content-Disposition" - 1 }, 0,   true },
+	[HEADER_DATE]                = { { "Date", sizeof "Date" - 1 }, 0,   true },
 };
 
 static const struct {
@@ -110,7 +110,7 @@ sip_init(void)
 	}
 	memset(buckets, 0, sizeof buckets);
 	for (int h = HEADER_OTHER + 1; h < SIP_HEADERS; h++) {
-		uint8_t *bucket = buckets[bucket_of(str_of(headers[h].name))];
+		uint8_t *bucket = buckets[bucket_of(headers[h].name)];
 
 		while (*bucket != 0)
 			bucket++;
@@ -130,7 +130,7 @@ sip_header_of(struct str name)
 		    compacts[(unsigned char)ascii_lower(name.p[0]) & 127];
 	bucket = buckets[bucket_of(name)];
 	for (int i = 0; i < DEPTH && bucket[i] != 0; i++)
-		if (str_caseeq(name, str_of(headers[bucket[i]].name)))
+		if (str_caseeq(name, headers[bucket[i]].name))
 			return (enum sip_header)bucket[i];
 	return HEADER_OTHER;
 }
@@ -138,7 +138,7 @@ sip_header_of(struct str name)
 const char *
 sip_long_name(enum sip_header header)
 {
-	return headers[header].name;
+	return headers[header].name.p;
 }
 
 bool
@@ -165,11 +165,3 @@ sip_reason(unsigned status)
 	return status < 300 ? "OK" : "Error";
 }
 
-bool
-sip_is_all(struct str text, enum sip_char class)
-{
-	for (size_t i = 0; i < text.n; i++)
-		if ((sip_chars[(unsigned char)text.p[i]] & class) == 0)
-			return false;
-	return text.n > 0;
-}

@@ -154,15 +154,16 @@ void
 sip_stateless_tag(const struct sip_message *m, const struct hash_key *key,
     char tag[SIP_TAG_SIZE])
 {
-	/* fixed parts a request: the same when it is sent again */
+	/* fixed parts of a request: the same when it is sent again */
 	const struct str parts[] = { m->call_id, m->from_tag, m->via.branch,
 		m->via.host };
-	struct out out;
+	char text[512];
+	struct out out = out_to(text, sizeof text);
 	uint64_t hash = m->cseq;
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-		hash = hash * 31 + hash64(key, parts[i].p, parts[i].n);
-	hash = hash64(key, &hash, sizeof hash);
+		out_bytes(&out, parts[i].p, parts[i].n < 120 ? parts[i].n : 120);
+	hash += hash64(key, text, out_size(&out));
 	out = out_to(tag, SIP_TAG_SIZE);
 	out_hex(&out, hash, SIP_TAG_SIZE);
 }
