@@ -24,27 +24,49 @@ uint64_t hash64(const struct hash_key *key, const void *bytes, size_t n);
  */
 struct hash128 hash128(const struct hash_key *key, const void *bytes, size_t n);
 
+/* In the caller's objects. */
 struct hash_node {
-	struct hash_node *next;
 	uint64_t hash;
 };
 
-/* {0} is an empty table. Nodes live in the caller's objects. */
+struct hash_slot {
+	uint64_t hash;
+	struct hash_node *node; /* NULL: free */
+};
+
+/*
+ * Open addressing: a look-up that finds nothing touches no object, and growing
+ * touches none at all. {0} is an empty table.
+ */
 struct hash_table {
-	struct hash_node **slots;
+	struct hash_slot *slots;
 	size_t mask; /* number of slots - 1 */
 	size_t count;
 };
 
 /* The first node with this hash, or NULL; then hash_next() for the others. */
 struct hash_node *hash_first(const struct hash_table *table, uint64_t hash);
-struct hash_node *hash_next(const struct hash_node *node);
+struct hash_node *hash_next(const struct hash_table *table,
+    const struct hash_node *node);
 void hash_insert(struct hash_table *table, struct hash_node *node,
     uint64_t hash);
 /* The node must be in the table. */
 void hash_remove(struct hash_table *table, struct hash_node *node);
 /* Frees the slots, not the nodes. */
 void hash_free(struct hash_table *table);
+
+/* The node in slot number i, or NULL; for walks over all of the table. */
+static inline struct hash_node *
+hash_at(const struct hash_table *table, size_t i)
+{
+	return table->slots[i].node;
+}
+/* How many slots there are to walk over. */
+static inline size_t
+hash_slots(const struct hash_table *table)
+{
+	return table->slots != NULL ? table->mask + 1 : 0;
+}
 
 #define container_of(pointer, type, member) \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))

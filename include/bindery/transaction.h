@@ -144,6 +144,9 @@ bool tx_respond(struct tx_table *table, tx_id id, unsigned status,
 bool tx_answer(struct tx_table *table, const struct sip_message *m,
     const struct tx_match *match, const struct hop *hop, unsigned status,
     struct str bytes);
+/* True if a CANCEL is for a request that has its final response (9.2). */
+bool tx_has_answered(const struct tx_table *table,
+    const struct sip_message *cancel, const struct tx_match *match);
 /* The transaction that a CANCEL is for (9.2), or TX_NONE. */
 tx_id tx_cancelled_by(struct tx_table *table, const struct sip_message *cancel,
     const struct tx_match *match);

@@ -109,7 +109,7 @@ auth_check(struct auth *auth, const struct auth_realm *realm,
 	char expected[DIGEST_HEX_MAX];
 	struct nonce nonce;
 	uint32_t count;
-	bool right, ours, young;
+	bool right;
 
 	/* the first REGISTER of many phones: a form not filled in yet */
 	if (c->nonce.p != NULL && c->nonce.n == 0 && c->response.n == 0)
@@ -128,16 +128,19 @@ auth_check(struct auth *auth, const struct auth_realm *realm,
 	auth_response(algorithm, ha1, method, c, expected);
 	right = is_response(c->response, expected, 2 * digest_size(algorithm)) &&
 	    ha1 != auth->dummy;
-	ours = nonce_read(auth->nonces, realm->realm, c->nonce, &nonce);
-	young = ours && now_ms / 1000 >= nonce.issued &&
-	    now_ms / 1000 - nonce.issued < realm->nonce_lifetime;
 	if (!right)
 		return AUTH_WRONG;
-	if (!young)
+	if (!nonce_read(c->nonce, &nonce))
 		return AUTH_STALE;
-	return nonce_use(auth->shared, &nonce, count, realm->nonce_lifetime, now_ms)
-	    ? AUTH_RIGHT
-	    : AUTH_REPLAYED;
+	switch (nonce_use(auth->shared, auth->nonces, realm->realm, &nonce, count,
+	    realm->nonce_lifetime, now_ms)) {
+	case NONCE_FRESH:
+		return AUTH_RIGHT;
+	case NONCE_USED:
+		return AUTH_REPLAYED;
+	default:
+		return AUTH_STALE;
+	}
 }
 
 void

@@ -11,15 +11,18 @@
 #include <stdlib.h>
 
 #include "bindery/alloc.h"
+#include "bindery/hash.h"
 #include "bindery/rand.h"
 
-enum { TIME = 4, NUMBER = 8, CODE = 12, BYTES = TIME + NUMBER + CODE };
+enum { TIME = 4, NUMBER = 8, CODE = NONCE_CODE, BYTES = TIME + NUMBER + CODE };
 enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 64 };
 
 struct use {
 	uint64_t number; /* 0: free */
 	uint64_t seen;   /* bit i: count `highest` - i was used */
 	uint32_t highest;
+	uint32_t realm;           /* a hash of its name */
+	unsigned char code[CODE]; /* proven right: need not be computed again */
 };
 
 /* Uses of the nonces that were issued in one period; open addressing. */
@@ -38,6 +41,7 @@ struct shard {
 
 struct auth_shared {
 	struct mac *mac; /* to be duplicated, not used */
+	struct hash_key key;
 	struct shard shards[SHARDS];
 };
 
@@ -52,6 +56,7 @@ auth_shared_new(void)
 	struct auth_shared *shared = xcalloc(1, sizeof *shared);
 
 	shared->mac = mac_new();
+	random_bytes(&shared->key, sizeof shared->key);
 	for (int i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&shared->shards[i].lock, NULL);
 	return shared;
@@ -181,17 +186,27 @@ nonce_make(struct nonce_maker *maker, struct str realm, int64_t now_ms,
 }
 
 bool
-nonce_read(struct nonce_maker *maker, struct str realm, struct str text,
-    struct nonce *nonce)
+nonce_read(struct str text, struct nonce *nonce)
 {
-	unsigned char bytes[BYTES], code[MAC_SIZE];
+	unsigned char bytes[BYTES];
 
 	if (!decode(text, bytes))
 		return false;
-	sign(maker, bytes, realm, code);
 	memcpy(&nonce->issued, bytes, TIME);
 	memcpy(&nonce->number, bytes + TIME, NUMBER);
-	return same_secret(bytes + TIME + NUMBER, code, CODE);
+	memcpy(nonce->code, bytes + TIME + NUMBER, CODE);
+	return nonce->number != 0;
+}
+
+static bool
+is_ours(struct nonce_maker *maker, struct str realm, const struct nonce *nonce)
+{
+	unsigned char head[TIME + NUMBER], code[MAC_SIZE];
+
+	memcpy(head, &nonce->issued, TIME);
+	memcpy(head + TIME, &nonce->number, NUMBER);
+	sign(maker, head, realm, code);
+	return same_secret(nonce->code, code, CODE);
 }
 
 /* ---- what was used ---- */
@@ -274,36 +289,86 @@ use_count(struct use *use, uint32_t count)
 	return true;
 }
 
-bool
-nonce_use(struct auth_shared *shared, const struct nonce *nonce,
+static struct shard *
+shard_of(struct auth_shared *shared, const struct nonce *nonce)
+{
+	return &shared->shards[nonce->number % SHARDS];
+}
+
+/* Held: notes a count of a nonce that is known; false if it is not. */
+static bool
+use_known(struct shard *shard, const struct nonce *nonce, uint32_t realm,
+    uint32_t count, enum nonce_verdict *verdict)
+{
+	uint32_t epoch = nonce->issued / PERIOD_S;
+	struct period *period = shard->periods;
+	struct use *use;
+
+	while (period != NULL && period->epoch > epoch)
+		period = period->next;
+	if (period == NULL || period->epoch != epoch)
+		return false;
+	use = find(period, nonce->number);
+	if (use->number == 0 || use->realm != realm ||
+	    !same_secret(use->code, nonce->code, CODE))
+		return false;
+	/* one that is used without a count, then or now, serves once */
+	*verdict = count != 0 && use_count(use, count) ? NONCE_FRESH : NONCE_USED;
+	return true;
+}
+
+/* Held: the first use of a nonce that was proven to be ours. */
+static enum nonce_verdict
+use_first(struct shard *shard, const struct nonce *nonce, uint32_t realm,
     uint32_t count, int64_t lifetime, int64_t now_ms)
 {
-	struct shard *shard = &shared->shards[nonce->number % SHARDS];
 	struct period *period;
 	struct use *use;
-	bool fresh;
 
-	pthread_mutex_lock(&shard->lock);
 	/* should a reload have made lifetimes longer */
-	if (nonce->issued / PERIOD_S < shard->forgotten) {
-		pthread_mutex_unlock(&shard->lock);
-		return false;
-	}
+	if (nonce->issued / PERIOD_S < shard->forgotten)
+		return NONCE_STALE;
 	period = period_of(shard, nonce->issued, lifetime, now_ms);
 	if (4 * (period->count + 1) > 3 * period->room)
 		grow(period);
 	use = find(period, nonce->number);
-	fresh = use->number == 0;
-	if (fresh) {
-		use->number = nonce->number;
+	if (use->number == 0)
 		period->count++;
-	}
+	*use = (struct use){ .number = nonce->number, .realm = realm };
+	memcpy(use->code, nonce->code, CODE);
 	if (count == 0) { /* serves once: all counts are used up */
 		use->highest = UINT32_MAX;
 		use->seen = UINT64_MAX;
 	} else {
-		fresh = use_count(use, count);
+		use_count(use, count);
 	}
+	return NONCE_FRESH;
+}
+
+enum nonce_verdict
+nonce_use(struct auth_shared *shared, struct nonce_maker *maker,
+    struct str realm, const struct nonce *nonce, uint32_t count,
+    int64_t lifetime, int64_t now_ms)
+{
+	struct shard *shard = shard_of(shared, nonce);
+	uint32_t realm_hash = (uint32_t)hash64(&shared->key, realm.p, realm.n);
+	enum nonce_verdict verdict;
+	bool known;
+
+	if (now_ms / 1000 < nonce->issued ||
+	    now_ms / 1000 - nonce->issued >= lifetime)
+		return NONCE_STALE;
+	pthread_mutex_lock(&shard->lock);
+	known = use_known(shard, nonce, realm_hash, count, &verdict);
 	pthread_mutex_unlock(&shard->lock);
-	return fresh;
+	if (known)
+		return verdict;
+	if (!is_ours(maker, realm, nonce))
+		return NONCE_STALE;
+	pthread_mutex_lock(&shard->lock);
+	/* another worker may have come first */
+	if (!use_known(shard, nonce, realm_hash, count, &verdict))
+		verdict = use_first(shard, nonce, realm_hash, count, lifetime, now_ms);
+	pthread_mutex_unlock(&shard->lock);
+	return verdict;
 }

@@ -13,19 +13,27 @@ void nonce_maker_free(struct nonce_maker *maker);
 void nonce_make(struct nonce_maker *maker, struct str realm, int64_t now_ms,
     char text[NONCE_SIZE]);
 
+enum { NONCE_CODE = 12 };
 struct nonce {
 	uint32_t issued; /* seconds of the monotonic clock */
 	uint64_t number; /* unique */
+	unsigned char code[NONCE_CODE]; /* proves it, see nonce_use() */
 };
-/* False if it is none of ours, or another realm's. Says nothing of its age. */
-bool nonce_read(struct nonce_maker *maker, struct str realm, struct str text,
-    struct nonce *nonce);
+/* False if it has not even the form of ours. */
+bool nonce_read(struct str text, struct nonce *nonce);
+
+enum nonce_verdict {
+	NONCE_STALE, /* too old, or none that we made for this realm */
+	NONCE_USED,  /* this count was seen before */
+	NONCE_FRESH
+};
 /*
- * Notes that a nonce count was used with right credentials; false if it was
- * before. `count` 0: the nonce serves this once (RFC 2069). Nonces older than
- * `lifetime` seconds are forgotten.
+ * Judges a nonce that came with right credentials, and notes that its count
+ * is used. `count` 0: it serves this once (RFC 2069). Nonces older than
+ * `lifetime` seconds are stale.
  */
-bool nonce_use(struct auth_shared *shared, const struct nonce *nonce,
+enum nonce_verdict nonce_use(struct auth_shared *shared,
+    struct nonce_maker *maker, struct str realm, const struct nonce *nonce,
     uint32_t count, int64_t lifetime, int64_t now_ms);
 
 #endif

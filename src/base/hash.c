@@ -101,72 +101,101 @@ hash128(const struct hash_key *key, const void *bytes, size_t n)
 	return h;
 }
 
-struct hash_node *
-hash_next(const struct hash_node *node)
+/* From slot `at` on, the first one with this hash. */
+static struct hash_node *
+probe(const struct hash_table *table, uint64_t hash, size_t at)
 {
-	struct hash_node *next = node->next;
+	for (;; at++) {
+		const struct hash_slot *slot = &table->slots[at & table->mask];
 
-	while (next != NULL && next->hash != node->hash)
-		next = next->next;
-	return next;
+		if (slot->node == NULL || slot->hash == hash)
+			return slot->node;
+	}
+}
+
+static size_t
+slot_of(const struct hash_table *table, const struct hash_node *node)
+{
+	size_t at = node->hash & table->mask;
+
+	while (table->slots[at].node != node) {
+		assert(table->slots[at].node != NULL);
+		at = (at + 1) & table->mask;
+	}
+	return at;
 }
 
 struct hash_node *
 hash_first(const struct hash_table *table, uint64_t hash)
 {
-	struct hash_node *node;
+	return table->slots != NULL ? probe(table, hash, hash) : NULL;
+}
 
-	if (table->slots == NULL)
-		return NULL;
-	node = table->slots[hash & table->mask];
-	while (node != NULL && node->hash != hash)
-		node = node->next;
-	return node;
+struct hash_node *
+hash_next(const struct hash_table *table, const struct hash_node *node)
+{
+	return probe(table, node->hash, slot_of(table, node) + 1);
 }
 
 static void
-grow(struct hash_table *table)
+put(struct hash_table *table, struct hash_slot slot)
 {
-	size_t size = table->slots != NULL ? 2 * (table->mask + 1) : 8;
-	struct hash_node **slots = xcalloc(size, sizeof(struct hash_node *));
+	size_t at = slot.hash & table->mask;
 
-	for (size_t i = 0; table->slots != NULL && i <= table->mask; i++) {
-		struct hash_node *node = table->slots[i], *next;
+	while (table->slots[at].node != NULL)
+		at = (at + 1) & table->mask;
+	table->slots[at] = slot;
+}
 
-		for (; node != NULL; node = next) {
-			next = node->next;
-			node->next = slots[node->hash & (size - 1)];
-			slots[node->hash & (size - 1)] = node;
-		}
-	}
-	free(table->slots);
-	table->slots = slots;
+static void
+resize(struct hash_table *table, size_t size)
+{
+	struct hash_slot *old = table->slots;
+	size_t n = hash_slots(table);
+
+	table->slots = xcalloc(size, sizeof *table->slots);
 	table->mask = size - 1;
+	for (size_t i = 0; i < n; i++)
+		if (old[i].node != NULL)
+			put(table, old[i]);
+	free(old);
 }
 
 void
 hash_insert(struct hash_table *table, struct hash_node *node, uint64_t hash)
 {
-	if (table->slots == NULL || table->count > table->mask)
-		grow(table);
+	size_t n = hash_slots(table);
+
+	if (4 * (table->count + 1) > 3 * n)
+		resize(table, n > 0 ? 2 * n : 8);
 	node->hash = hash;
-	node->next = table->slots[hash & table->mask];
-	table->slots[hash & table->mask] = node;
+	put(table, (struct hash_slot){ hash, node });
 	table->count++;
 }
 
+/* What follows moves up, so that no gap ends a search too early. */
 void
 hash_remove(struct hash_table *table, struct hash_node *node)
 {
-	struct hash_node **link = &table->slots[node->hash & table->mask];
+	size_t gap = slot_of(table, node), at = gap;
 
-	while (*link != node) {
-		assert(*link != NULL);
-		link = &(*link)->next;
+	for (;;) {
+		size_t home;
+
+		at = (at + 1) & table->mask;
+		if (table->slots[at].node == NULL)
+			break;
+		home = table->slots[at].hash & table->mask;
+		if (((at - home) & table->mask) < ((at - gap) & table->mask))
+			continue; /* it would stand before its home */
+		table->slots[gap] = table->slots[at];
+		gap = at;
 	}
-	*link = node->next;
-	node->next = NULL;
+	table->slots[gap].node = NULL;
 	table->count--;
+	/* a table that was large once gives its memory back */
+	if (table->mask >= 1024 && 16 * table->count < table->mask)
+		resize(table, (table->mask + 1) / 4);
 }
 
 void

@@ -22,7 +22,7 @@ void client_close(struct client *client);
 /* Events that come in between go there. */
 void client_on_event(struct client *client, client_event_fn fn,
     void *context);
-/* What goes wrong is told by client_close(): the screen is in use until then. */
+/* client_close() tells what went wrong: until then the screen is in use. */
 void client_hold_words(struct client *client);
 /* Silence is no fault as long as the server answers somebody else. */
 void client_be_patient(struct client *client);

@@ -66,9 +66,15 @@ subscribe(struct client *client, char *const *types, size_t count)
 }
 
 struct listener {
-	bool json;
+	const struct ctl *ctl;
 	uint32_t seen;
 };
+
+static bool
+has_enough(const struct listener *listener)
+{
+	return listener->ctl->count > 0 && listener->seen >= listener->ctl->count;
+}
 
 static void
 print_event(void *context, const json_t *params)
@@ -76,7 +82,9 @@ print_event(void *context, const json_t *params)
 	struct listener *listener = context;
 	struct buf line = { 0 };
 
-	if (listener->json) {
+	if (has_enough(listener)) /* they may come faster than one at a time */
+		return;
+	if (listener->ctl->json) {
 		print_json(params, JSON_COMPACT);
 	} else {
 		event_text(&line, params);
@@ -91,7 +99,7 @@ int
 cmd_events(struct ctl *ctl)
 {
 	struct client *client = client_open(ctl->socket);
-	struct listener listener = { ctl->json, 0 };
+	struct listener listener = { ctl, 0 };
 	bool alive;
 
 	if (client == NULL)
@@ -100,7 +108,7 @@ cmd_events(struct ctl *ctl)
 	client_on_event(client, print_event, &listener);
 	alive = subscribe(client, ctl->args, ctl->arg_count);
 	while (alive && interrupted() == 0 && !ferror(stdout) &&
-	    (ctl->count == 0 || listener.seen < ctl->count))
+	    !has_enough(&listener))
 		alive = client_listen(client, -1, -1);
 	client_close(client);
 	return alive || interrupted() != 0 ? DONE : FAILED;

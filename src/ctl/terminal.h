@@ -1,4 +1,4 @@
-/* The terminal: what it can do, its keys, and the signals that end a command. */
+/* The terminal: what it can do, its keys, the signals that end a command. */
 #ifndef BINDERY_CTL_TERMINAL_H
 #define BINDERY_CTL_TERMINAL_H
 
@@ -33,7 +33,7 @@ const sigset_t *interrupts_mask(void);
 /* Ends as the signal that came would have ended the program, if one came. */
 void interrupts_obey(void);
 
-/* No echo on `fd`, and no lines either if `keys`. False if it is no terminal. */
+/* No echo on `fd`, nor lines if `keys`. False if it is no terminal. */
 bool keyboard_hush(int fd, bool keys, struct termios *before);
 void keyboard_restore(int fd, const struct termios *before);
 /* True if a read would not wait; also at the end of a file. */

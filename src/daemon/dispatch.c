@@ -160,7 +160,7 @@ on_cancel(struct worker *worker, const struct sip_message *m,
     const struct hop *hop, const struct tx_match *match)
 {
 	/* what we answer is answered at once: there is nothing left to cancel */
-	if (tx_cancelled_by(worker->transactions, m, match) != TX_NONE)
+	if (tx_has_answered(worker->transactions, m, match))
 		ANSWER(worker, m, hop, 200, 0);
 	else
 		ANSWER(worker, m, hop, 481, 0);

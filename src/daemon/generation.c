@@ -25,7 +25,7 @@ find_host(const struct generation *g, struct str host)
 	struct hash_node *node =
 	    hash_first(&g->hosts, hash64(&g->key, host.p, host.n));
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&g->hosts, node)) {
 		struct host_entry *entry =
 		    container_of(node, struct host_entry, node);
 

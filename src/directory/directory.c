@@ -64,7 +64,7 @@ directory_find(const struct directory *directory, struct str username,
 	struct hash_node *node = hash_first(&directory->by_name,
 	    hash_of(directory, username, domain));
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&directory->by_name, node)) {
 		struct entry *entry = container_of(node, struct entry, by_name);
 
 		if (str_eq(entry->user.username, username) &&
@@ -80,7 +80,7 @@ directory_find_aor(const struct directory *directory, struct str aor)
 	struct hash_node *node = hash_first(&directory->by_aor,
 	    hash64(&directory->key, aor.p, aor.n));
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&directory->by_aor, node)) {
 		struct aor_entry *entry =
 		    container_of(node, struct aor_entry, node);
 

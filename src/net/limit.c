@@ -67,7 +67,7 @@ find(struct limit_shard *shard, uint64_t hash, const struct addr *host)
 {
 	struct hash_node *node = hash_first(&shard->table, hash);
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&shard->table, node)) {
 		struct address_count *entry =
 		    container_of(node, struct address_count, node);
 

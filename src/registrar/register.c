@@ -21,6 +21,7 @@ registrar_new(const struct registrar_tools *tools)
 
 	registrar->tools = *tools;
 	registrar->gruus = gruu_maker_new();
+	registrar->last_epoch = (uint32_t)random_u64();
 	return registrar;
 }
 
@@ -330,7 +331,7 @@ kept_params(struct out *out, struct str params)
 
 /* An instance keeps its epoch as long as it keeps its Call-ID (RFC 5627 5.4). */
 static uint32_t
-gruu_epoch(const struct registration *r, const struct location_hold *hold,
+gruu_epoch(struct registration *r, const struct location_hold *hold,
     struct str instance)
 {
 	if (instance.n == 0)
@@ -339,11 +340,11 @@ gruu_epoch(const struct registration *r, const struct location_hold *hold,
 		if (str_eq(binding_text(b, BINDING_INSTANCE), instance) &&
 		    str_eq(binding_text(b, BINDING_CALL_ID), r->m->call_id))
 			return b->gruu_epoch;
-	return (uint32_t)random_u64();
+	return ++r->registrar->last_epoch;
 }
 
 static struct binding_data
-binding_data(const struct registration *r, const struct location_hold *hold,
+binding_data(struct registration *r, const struct location_hold *hold,
     const struct apply_step *step, struct out *texts)
 {
 	const struct sip_contact *c =

@@ -10,6 +10,7 @@ struct registrar {
 	struct registrar_tools tools;
 	const struct registrar_conf *conf;
 	struct gruu_maker *gruus;
+	uint32_t last_epoch; /* begins anywhere: workers must not agree */
 	int64_t date_at; /* the second that `date` is of */
 	char date[32];
 	struct sip_contacts contacts;

@@ -55,21 +55,21 @@ location_free(struct location *location)
 	for (int i = 0; i < LOCATION_SHARDS; i++) {
 		struct location_shard *shard = &location->shards[i];
 
-		for (size_t s = 0; shard->aors.slots != NULL && s <= shard->aors.mask;
-		     s++)
-			while (shard->aors.slots[s] != NULL) {
-				struct location_aor *aor = container_of(
-				    shard->aors.slots[s], struct location_aor, node);
+		for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
+			struct hash_node *node = hash_at(&shard->aors, s);
+			struct location_aor *aor;
 
-				shard->aors.slots[s] = aor->node.next;
-				while (aor->first != NULL) {
-					struct binding *binding = aor->first;
+			if (node == NULL)
+				continue;
+			aor = container_of(node, struct location_aor, node);
+			while (aor->first != NULL) {
+				struct binding *binding = aor->first;
 
-					aor->first = binding->next;
-					free(binding);
-				}
-				free(aor);
+				aor->first = binding->next;
+				free(binding);
 			}
+			free(aor);
+		}
 		hash_free(&shard->aors);
 		free(shard->wheel);
 		pthread_mutex_destroy(&shard->lock);
@@ -208,7 +208,7 @@ find_aor(struct location_shard *shard, uint64_t hash, struct str name)
 {
 	struct hash_node *node = hash_first(&shard->aors, hash);
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&shard->aors, node)) {
 		struct location_aor *aor =
 		    container_of(node, struct location_aor, node);
 
@@ -417,20 +417,18 @@ least_from(const struct location_shard *shard, uint64_t from,
 {
 	size_t n = 0;
 
-	for (size_t s = 0; shard->aors.slots != NULL && s <= shard->aors.mask; s++) {
-		struct hash_node *node = shard->aors.slots[s];
+	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
+		struct hash_node *node = hash_at(&shard->aors, s);
 
-		for (; node != NULL; node = node->next) {
-			if (node->hash < from ||
-			    (n == limit && node->hash >= heap[0]->node.hash))
-				continue;
-			if (n < limit) {
-				heap[n] = container_of(node, struct location_aor, node);
-				sift_up(heap, n++);
-			} else {
-				heap[0] = container_of(node, struct location_aor, node);
-				sift_down(heap, n, 0);
-			}
+		if (node == NULL || node->hash < from ||
+		    (n == limit && node->hash >= heap[0]->node.hash))
+			continue;
+		if (n < limit) {
+			heap[n] = container_of(node, struct location_aor, node);
+			sift_up(heap, n++);
+		} else {
+			heap[0] = container_of(node, struct location_aor, node);
+			sift_down(heap, n, 0);
 		}
 	}
 	qsort(heap, n, sizeof(struct location_aor *), by_hash);
@@ -468,6 +466,29 @@ location_list(struct location *location, uint64_t *cursor, size_t limit,
 	return false;
 }
 
+/* The AORs of a shard that are not to be kept; the caller frees the list. */
+static struct location_aor **
+unwanted(const struct location_shard *shard,
+    bool (*keep)(void *context, struct str aor), void *context, size_t *count)
+{
+	struct location_aor **list = NULL;
+
+	*count = 0;
+	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
+		struct hash_node *node = hash_at(&shard->aors, s);
+		struct location_aor *aor;
+
+		if (node == NULL)
+			continue;
+		aor = container_of(node, struct location_aor, node);
+		if (keep(context, name_of(aor)))
+			continue;
+		list = xrealloc(list, (*count + 1) * sizeof *list);
+		list[(*count)++] = aor;
+	}
+	return list;
+}
+
 void
 location_sweep(struct location *location,
     bool (*keep)(void *context, struct str aor), location_expired_fn dropped,
@@ -475,26 +496,19 @@ location_sweep(struct location *location,
 {
 	for (int i = 0; i < LOCATION_SHARDS; i++) {
 		struct location_shard *shard = &location->shards[i];
+		struct location_aor **list;
+		size_t count;
 
 		pthread_mutex_lock(&shard->lock);
-		for (size_t s = 0; shard->aors.slots != NULL && s <= shard->aors.mask;
-		     s++) {
-			struct hash_node *node = shard->aors.slots[s], *next;
-
-			for (; node != NULL; node = next) {
-				struct location_aor *aor =
-				    container_of(node, struct location_aor, node);
-
-				next = node->next;
-				if (keep(context, name_of(aor)))
-					continue;
-				while (aor->first != NULL) {
-					dropped(context, name_of(aor), aor->first);
-					unlink_binding(shard, aor->first);
-				}
-				drop_aor_if_empty(shard, aor);
+		list = unwanted(shard, keep, context, &count);
+		for (size_t n = 0; n < count; n++) {
+			while (list[n]->first != NULL) {
+				dropped(context, name_of(list[n]), list[n]->first);
+				unlink_binding(shard, list[n]->first);
 			}
+			drop_aor_if_empty(shard, list[n]);
 		}
 		pthread_mutex_unlock(&shard->lock);
+		free(list);
 	}
 }

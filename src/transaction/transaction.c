@@ -10,6 +10,7 @@
 #include "bindery/count.h"
 #include "bindery/rand.h"
 
+#include "kept.h"
 #include "key.h"
 
 enum { TRYING_MS = 200, ACK_SIZE = 65536 };
@@ -43,6 +44,7 @@ struct tx_table {
 	int64_t limit;
 	size_t servers, clients;
 	struct hash_table by_key, by_merge;
+	struct kept_queue *kept; /* answers that wait for timer J */
 	struct slots slots;
 	struct sip_parser *parser; /* of requests that an ACK is made from */
 };
@@ -67,6 +69,7 @@ tx_table_new(struct loop *loop, const struct hash_key *key, tx_send_fn send,
 	table->send_context = send_context;
 	table->limit = limit;
 	table->parser = sip_parser_new();
+	table->kept = kept_new(loop);
 	return table;
 }
 
@@ -127,6 +130,7 @@ tx_table_free(struct tx_table *table)
 			terminate(tx);
 		}
 	}
+	kept_free(table->kept);
 	hash_free(&table->by_key);
 	hash_free(&table->by_merge);
 	slots_fini(&table->slots);
@@ -297,16 +301,25 @@ keep(struct transaction *tx, struct str bytes)
 	tx->size = bytes.n;
 }
 
+static bool
+is_full(const struct tx_table *table)
+{
+	size_t all = table->servers + table->clients + kept_count(table->kept);
+
+	if ((int64_t)all < table->limit)
+		return false;
+	count(limit_transactions);
+	return true;
+}
+
 static struct transaction *
 new_transaction(struct tx_table *table, enum tx_machine machine,
     const struct tx_user *user, void *context)
 {
 	struct transaction *tx;
 
-	if ((int64_t)(table->servers + table->clients) >= table->limit) {
-		count(limit_transactions);
+	if (is_full(table))
 		return NULL;
-	}
 	tx = xcalloc(1, sizeof *tx);
 	tx->id = slots_take(&table->slots, loop_worker(table->loop), tx);
 	if (tx->id == TX_NONE) {
@@ -349,7 +362,7 @@ find_server(const struct tx_table *table, const struct tx_match *match,
 {
 	struct hash_node *node = hash_first(&table->by_key, match->key.a);
 
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&table->by_key, node)) {
 		struct transaction *tx =
 		    container_of(node, struct transaction, by_key);
 
@@ -385,14 +398,35 @@ is_merged(const struct tx_table *table, const struct tx_match *match)
 	if (match->merge.a == 0 && match->merge.b == 0)
 		return false;
 	node = hash_first(&table->by_merge, match->merge.a);
-	for (; node != NULL; node = hash_next(node)) {
+	for (; node != NULL; node = hash_next(&table->by_merge, node)) {
 		struct transaction *tx =
 		    container_of(node, struct transaction, by_merge);
 
 		if (same_key(tx->match.merge, match->merge))
 			return true;
 	}
-	return false;
+	return kept_is_merged(table->kept, match);
+}
+
+/* A method as one number: its own, or the hash of a name that is none of ours. */
+static uint64_t
+method_key(const struct tx_table *table, const struct sip_message *m)
+{
+	return (uint64_t)m->method << 32 | name_hash(table, m);
+}
+
+/* Completed, on a request: the last response again (RFC 3261 figure 8). */
+static bool
+repeat_kept(struct tx_table *table, const struct sip_message *m,
+    const struct tx_match *match)
+{
+	struct kept_answer answer;
+
+	if (!kept_find(table->kept, match, method_key(table, m), &answer))
+		return false;
+	count(retransmissions_absorbed);
+	table->send(table->send_context, &answer.hop, answer.bytes);
+	return true;
 }
 
 enum tx_verdict
@@ -402,6 +436,8 @@ tx_receive_request(struct tx_table *table, const struct sip_message *m,
 	struct transaction *tx;
 
 	tx_keys(m, &table->key, match);
+	if (repeat_kept(table, m, match))
+		return TX_ABSORBED;
 	tx = find_server(table, match, fits_request, m->method,
 	    name_hash(table, m));
 	if (tx != NULL && m->method == METHOD_ACK) {
@@ -487,11 +523,26 @@ tx_answer(struct tx_table *table, const struct sip_message *m,
 		table->send(table->send_context, hop, bytes);
 		return true;
 	}
-	id = tx_server_new(table, m, match, hop, STR_NONE, NULL, NULL);
-	if (id == TX_NONE)
+	if (m->method == METHOD_INVITE) {
+		id = tx_server_new(table, m, match, hop, STR_NONE, NULL, NULL);
+		return id != TX_NONE && tx_respond(table, id, status, bytes);
+	}
+	if (is_full(table))
 		return false;
-	tx_respond(table, id, status, bytes);
+	/* Trying to Completed at once; a transport error would end it */
+	if (table->send(table->send_context, hop, bytes))
+		kept_add(table->kept, match, method_key(table, m),
+		    m->method != METHOD_CANCEL && m->to_tag.p == NULL, hop, bytes);
 	return true;
+}
+
+/* True if a request of another method has the branch of this CANCEL. */
+bool
+tx_has_answered(const struct tx_table *table, const struct sip_message *cancel,
+    const struct tx_match *match)
+{
+	return kept_has_other_method(table->kept, match,
+	    method_key(table, cancel));
 }
 
 tx_id

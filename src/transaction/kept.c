@@ -1,0 +1,275 @@
+/* Completed server transactions, in a queue of chunks. */
+#include "config.h"
+
+#include "kept.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "bindery/alloc.h"
+#include "bindery/count.h"
+
+enum {
+	CHUNK = 256 << 10,
+	SPARE_MAX = 16,  /* chunks kept for the next ones */
+	BATCH = 2000,    /* ended a turn, so that others get theirs */
+	TABLES = 16      /* to grow in small steps */
+};
+
+struct kept {
+	struct hash_node by_key, by_merge;
+	uint64_t key_b, merge_b; /* the halves that are not in the nodes */
+	uint64_t method;
+	int64_t until;
+	struct hop hop;
+	uint32_t size; /* of `bytes` */
+	bool merges;
+	char bytes[];
+};
+
+struct chunk {
+	struct chunk *next;
+	size_t used, size;
+	_Alignas(16) char memory[];
+};
+
+struct kept_queue {
+	struct loop *loop;
+	struct timer timer;
+	struct chunk *first, *last, *spare;
+	size_t at; /* the oldest, in the first chunk */
+	size_t spares, count;
+	struct hash_table by_key[TABLES], by_merge[TABLES];
+};
+
+/* From the kernel and back to it, never among what malloc() keeps. */
+static struct chunk *
+new_chunk(size_t size)
+{
+	struct chunk *chunk = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (chunk == MAP_FAILED)
+		abort();
+	chunk->size = size;
+	return chunk;
+}
+
+static struct chunk *
+take_chunk(struct kept_queue *queue, size_t needed)
+{
+	struct chunk *chunk = queue->spare;
+
+	if (needed > CHUNK - sizeof *chunk)
+		return new_chunk((needed + sizeof *chunk + 4095) & ~(size_t)4095);
+	if (chunk == NULL)
+		return new_chunk(CHUNK);
+	queue->spare = chunk->next;
+	queue->spares--;
+	chunk->next = NULL;
+	chunk->used = 0;
+	return chunk;
+}
+
+static void
+give_chunk(struct kept_queue *queue, struct chunk *chunk)
+{
+	if (chunk->size != CHUNK || queue->spares == SPARE_MAX) {
+		munmap(chunk, chunk->size);
+		return;
+	}
+	chunk->next = queue->spare;
+	queue->spare = chunk;
+	queue->spares++;
+}
+
+static size_t
+size_of(const struct kept *kept)
+{
+	return (sizeof *kept + kept->size + 15) & ~(size_t)15;
+}
+
+static struct hash_table *
+table_of(struct hash_table *tables, uint64_t hash)
+{
+	return &tables[hash >> 60];
+}
+
+static struct kept *
+oldest(const struct kept_queue *queue)
+{
+	return queue->count > 0
+	    ? (struct kept *)(void *)(queue->first->memory + queue->at)
+	    : NULL;
+}
+
+static void
+drop_oldest(struct kept_queue *queue)
+{
+	struct chunk *chunk = queue->first;
+	struct kept *kept = oldest(queue);
+
+	hash_remove(table_of(queue->by_key, kept->by_key.hash), &kept->by_key);
+	if (kept->merges)
+		hash_remove(table_of(queue->by_merge, kept->by_merge.hash),
+		    &kept->by_merge);
+	queue->at += size_of(kept);
+	queue->count--;
+	count_by(transactions_server, -1);
+	if (queue->at < chunk->used)
+		return;
+	queue->first = chunk->next;
+	queue->at = 0;
+	if (queue->first == NULL)
+		queue->last = NULL;
+	give_chunk(queue, chunk);
+}
+
+static void
+on_time(void *argument)
+{
+	struct kept_queue *queue = argument;
+	int64_t now = loop_now(queue->loop);
+	struct kept *kept;
+	int n = 0;
+
+	while ((kept = oldest(queue)) != NULL && kept->until <= now && n++ < BATCH)
+		drop_oldest(queue);
+	if (kept != NULL)
+		timer_set(queue->loop, &queue->timer,
+		    kept->until > now ? kept->until - now : 1);
+}
+
+struct kept_queue *
+kept_new(struct loop *loop)
+{
+	struct kept_queue *queue = xcalloc(1, sizeof *queue);
+
+	queue->loop = loop;
+	timer_init(&queue->timer, on_time, queue);
+	return queue;
+}
+
+void
+kept_free(struct kept_queue *queue)
+{
+	if (queue == NULL)
+		return;
+	while (queue->count > 0)
+		drop_oldest(queue);
+	timer_cancel(queue->loop, &queue->timer);
+	while (queue->spare != NULL) {
+		struct chunk *chunk = queue->spare;
+
+		queue->spare = chunk->next;
+		munmap(chunk, chunk->size);
+	}
+	for (int i = 0; i < TABLES; i++) {
+		hash_free(&queue->by_key[i]);
+		hash_free(&queue->by_merge[i]);
+	}
+	free(queue);
+}
+
+size_t
+kept_count(const struct kept_queue *queue)
+{
+	return queue->count;
+}
+
+static struct kept *
+allocate(struct kept_queue *queue, size_t needed)
+{
+	struct chunk *chunk = queue->last;
+	struct kept *kept;
+
+	if (chunk == NULL ||
+	    chunk->size - sizeof *chunk - chunk->used < needed) {
+		chunk = take_chunk(queue, needed);
+		if (queue->last != NULL)
+			queue->last->next = chunk;
+		else
+			queue->first = chunk;
+		queue->last = chunk;
+	}
+	kept = (struct kept *)(void *)(chunk->memory + chunk->used);
+	chunk->used += needed;
+	return kept;
+}
+
+void
+kept_add(struct kept_queue *queue, const struct tx_match *match,
+    uint64_t method, bool merges, const struct hop *hop, struct str bytes)
+{
+	int64_t wait = tx_timer_ms('J', false);
+	struct kept *kept =
+	    allocate(queue, (sizeof *kept + bytes.n + 15) & ~(size_t)15);
+
+	kept->key_b = match->key.b;
+	kept->merge_b = match->merge.b;
+	kept->method = method;
+	kept->until = loop_now(queue->loop) + wait;
+	kept->hop = *hop;
+	kept->size = (uint32_t)bytes.n;
+	kept->merges = merges;
+	memcpy(kept->bytes, bytes.p, bytes.n);
+	hash_insert(table_of(queue->by_key, match->key.a), &kept->by_key,
+	    match->key.a);
+	if (merges)
+		hash_insert(table_of(queue->by_merge, match->merge.a),
+		    &kept->by_merge, match->merge.a);
+	count(transactions_server);
+	if (queue->count++ == 0)
+		timer_set(queue->loop, &queue->timer, wait);
+}
+
+static struct kept *
+find(const struct kept_queue *queue, const struct tx_match *match,
+    uint64_t method, bool same)
+{
+	const struct hash_table *table =
+	    &queue->by_key[match->key.a >> 60];
+	struct hash_node *node = hash_first(table, match->key.a);
+
+	for (; node != NULL; node = hash_next(table, node)) {
+		struct kept *kept = container_of(node, struct kept, by_key);
+
+		if (kept->key_b == match->key.b && (kept->method == method) == same)
+			return kept;
+	}
+	return NULL;
+}
+
+bool
+kept_find(const struct kept_queue *queue, const struct tx_match *match,
+    uint64_t method, struct kept_answer *answer)
+{
+	struct kept *kept = find(queue, match, method, true);
+
+	if (kept == NULL)
+		return false;
+	answer->hop = kept->hop;
+	answer->bytes = (struct str){ kept->bytes, kept->size };
+	return true;
+}
+
+bool
+kept_has_other_method(const struct kept_queue *queue,
+    const struct tx_match *match, uint64_t method)
+{
+	return find(queue, match, method, false) != NULL;
+}
+
+bool
+kept_is_merged(const struct kept_queue *queue, const struct tx_match *match)
+{
+	const struct hash_table *table =
+	    &queue->by_merge[match->merge.a >> 60];
+	struct hash_node *node = hash_first(table, match->merge.a);
+
+	for (; node != NULL; node = hash_next(table, node))
+		if (container_of(node, struct kept, by_merge)->merge_b ==
+		    match->merge.b)
+			return true;
+	return false;
+}
