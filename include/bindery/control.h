@@ -8,6 +8,7 @@
 
 #include "bindery/directory.h"
 #include "bindery/faults.h"
+#include "bindery/journal.h"
 #include "bindery/location.h"
 #include "bindery/log.h"
 #include "bindery/net.h"
@@ -22,6 +23,7 @@ struct control_status {
 	const struct faults *last_error;
 	size_t users;
 	size_t listeners;
+	struct journal *journal; /* NULL: bindings are kept in memory alone */
 };
 
 struct control_tools {

@@ -45,6 +45,7 @@ struct binding {
 	struct binding *next; /* the AOR's next, in order of their making */
 	struct wheel_node expiry;
 	struct location_aor *aor;
+	uint64_t id; /* its own for life, on disk too */
 	struct hop hop;
 	int64_t since, refreshed; /* clock_mono_ms() */
 	uint32_t cseq, reg_id, gruu_epoch;
@@ -134,6 +135,29 @@ bool location_list(struct location *location, uint64_t *cursor, size_t limit,
 void location_sweep(struct location *location,
     bool (*keep)(void *context, struct str aor), location_expired_fn dropped,
     void *context);
+
+/*
+ * Who is told of each change, while the AOR is held: post, do not wait.
+ * `new_texts` is false when only figures changed. NULL ends it.
+ */
+struct location_observer {
+	void *context;
+	void (*put)(void *context, struct str aor, const struct binding *binding,
+	    bool new_texts);
+	void (*dropped)(void *context, struct str aor,
+	    const struct binding *binding);
+};
+void location_observe(struct location *location,
+    const struct location_observer *observer);
+
+/* A binding from before a restart; its observer is not told. */
+struct location_saved {
+	uint64_t id;
+	int64_t since, refreshed; /* clock_mono_ms(); may be negative */
+	struct binding_data data;
+};
+void location_restore(struct location *location, struct str aor,
+    const struct location_saved *saved, int64_t now);
 
 /* The hash that names an AOR in this table, and in temporary GRUUs. */
 uint64_t location_hash(const struct location *location, struct str aor);

@@ -150,6 +150,13 @@ void net_listen(struct net *net, unsigned key, int fd,
     struct tls_context *tls);
 /* New handshakes on this listener use this context from now on. */
 void net_listen_tls(struct net *net, unsigned key, struct tls_context *tls);
+/*
+ * The flow of a datagram socket that is open at this address, or at all
+ * addresses with its port; FLOW_NONE if there is none. Before the net's loop
+ * runs, or on its thread.
+ */
+flow_id net_find_socket(const struct net *net,
+    const struct transport *transport, const struct addr *at);
 /* Stops listening. Connections accepted live on. */
 void net_unlisten(struct net *net, unsigned key);
 

@@ -7,6 +7,7 @@
 #define BINDERY_REGISTRAR_H
 
 #include "bindery/auth.h"
+#include "bindery/journal.h"
 #include "bindery/location.h"
 #include "bindery/transaction.h"
 
@@ -15,6 +16,7 @@ struct registrar_conf {
 	int64_t min_expires, default_expires, max_expires, max_contacts;
 	int64_t flow_timer; /* RFC 5626 4.4.1; 0: not sent */
 	bool gruu;
+	bool refuse_on_failure; /* 503 while the journal cannot write */
 };
 
 /* A domain that is served; lives as long as its configuration. */
@@ -109,10 +111,17 @@ void registrar_free(struct registrar *registrar);
 void registrar_configure(struct registrar *registrar,
     const struct registrar_conf *conf);
 
+/* Answers wait for this journal from now on, if it wants them to. */
+void registrar_use_journal(struct registrar *registrar,
+    struct journal *journal);
+
 /* A REGISTER that no transaction knows. */
 void registrar_receive(struct registrar *registrar,
     const struct sip_message *m, const struct hop *hop,
     const struct tx_match *match, int64_t now);
+
+/* The journal has got on: answers that waited for it leave. */
+void registrar_progress(struct registrar *registrar);
 
 /* "registered" and the other names of events. */
 const char *registrar_event_name(enum registrar_event event);

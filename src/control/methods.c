@@ -44,6 +44,21 @@ listeners_json(const struct control_tools *tools, size_t n)
 }
 
 static json_t *
+store_json(struct journal *journal)
+{
+	struct journal_status status;
+
+	if (journal == NULL)
+		return json_pack("{s:s, s:s}", "kind", "memory", "state", "ok");
+	journal_tell(journal, &status);
+	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I}", "kind", "sqlite",
+	    "state", status.failed ? "failed" : "ok", "error",
+	    text_or_null(str_of(status.error)), "pending",
+	    (json_int_t)status.pending, "commits", (json_int_t)status.commits,
+	    "rows", (json_int_t)status.rows);
+}
+
+static json_t *
 counters_json(void)
 {
 	json_t *counters = json_object();
@@ -78,6 +93,7 @@ run_status(struct call *call)
 	    listeners_json(tools, status.listeners));
 	json_object_set_new(json, "registrations", json_pack("{s:I, s:I}", "aors",
 	    (json_int_t)aors, "bindings", (json_int_t)bindings));
+	json_object_set_new(json, "store", store_json(status.journal));
 	json_object_set_new(json, "users", json_integer((json_int_t)status.users));
 	json_object_set_new(json, "transactions", json_pack("{s:I, s:I}", "server",
 	    (json_int_t)count_total(COUNT_transactions_server), "client",

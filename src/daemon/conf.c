@@ -15,7 +15,9 @@ static const char *const transport_words[] = { "udp", "tcp", "tls", NULL };
 static const char *const verify_words[] = { "off", "optional", "require", NULL };
 static const char *const version_words[] = { "1.2", "1.3", NULL };
 static const char *const directory_words[] = { "json", NULL };
-static const char *const store_words[] = { "memory", NULL };
+static const char *const store_words[] = { "memory", "sqlite", NULL };
+static const char *const durability_words[] = { "commit", "batch", NULL };
+static const char *const failure_words[] = { "serve", "refuse", NULL };
 static const char *const level_words[] = { "error", "warning", "notice", "info",
 	"debug", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
@@ -111,7 +113,14 @@ static const struct settings registrar_object = { registrar_rows, sizeof(struct 
 
 static const struct setting location_rows[] = {
 	{ "store", SETTING_WORD, offsetof(struct conf, store), .words = store_words, .text = "memory",
-	  .help = "Where bindings are kept: memory." },
+	  .restart = true,
+	  .help = "Where bindings are kept: memory alone, or in sqlite too, to outlive a restart." },
+	{ "path", SETTING_PATH, offsetof(struct conf, store_path), .restart = true,
+	  .help = "The file of store sqlite." },
+	{ "durability", SETTING_WORD, offsetof(struct conf, durability), .words = durability_words, .text = "commit", .restart = true,
+	  .help = "commit: a 200 leaves when its binding is on disk; batch: bindings are on disk within a second." },
+	{ "on_store_failure", SETTING_WORD, offsetof(struct conf, on_failure), .words = failure_words, .text = "serve",
+	  .help = "While the file cannot be written: serve from memory, or refuse with 503." },
 	{ 0 }
 };
 static const struct settings location_object = { location_rows, sizeof(struct conf), "" };
@@ -379,6 +388,10 @@ check_rest(const struct checker *c, struct conf *conf)
 		COMPLAIN(c, "control", "mode", NULL,
 		    "expected octal permissions such as \"0660\", got \"%s\"",
 		    conf->control.mode);
+	conf->registrar.refuse_on_failure = conf->on_failure == 1;
+	if (conf->store == 1 && conf->store_path == NULL)
+		COMPLAIN(c, "location", "path", NULL,
+		    "expected the file of store sqlite, got nothing");
 	for (size_t i = 0; i < conf->tls.count; i++) {
 		tls[i].tls.sni = tls[i].sni.items;
 		tls[i].tls.sni_count = tls[i].sni.count;

@@ -58,7 +58,10 @@ struct conf {
 	struct setting_list algorithm_names;
 	enum digest_algorithm algorithms[DIGEST_ALGORITHMS];
 	size_t algorithm_count;
-	int64_t store; /* location.store */
+	int64_t store; /* location.store: 0 memory, 1 sqlite */
+	char *store_path;
+	int64_t durability; /* enum journal_durability */
+	int64_t on_failure; /* 0 serve, 1 refuse */
 	struct control_conf control;
 	struct net_conf limits;
 	int64_t transactions;

@@ -220,6 +220,7 @@ tell_status(void *context, struct control_status *status)
 		.last_error = &daemon->last_error,
 		.users = generation_users(daemon->generation),
 		.listeners = daemon->listener_count,
+		.journal = daemon->journal,
 	};
 }
 
@@ -364,13 +365,14 @@ set_up(struct daemon *daemon, char **why)
 	if (daemon->control == NULL)
 		return false;
 	give_socket(conf);
-	return drop_privileges(conf->user, why);
+	return drop_privileges(conf->user, why) && restore(daemon, why);
 }
 
 static void
 tear_down(struct daemon *daemon)
 {
 	reload_free(daemon);
+	journal_close(daemon->journal);
 	control_free(daemon->control);
 	daemon->control = NULL;
 	for (unsigned i = 0; i < daemon->workers; i++)
@@ -441,6 +443,7 @@ serve(struct daemon *daemon)
 		return 1;
 	}
 	log_start();
+	restore_begin(daemon);
 	run(daemon, signals);
 	tear_down(daemon);
 	log_stop();

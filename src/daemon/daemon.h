@@ -27,6 +27,7 @@ struct daemon {
 	struct net_shared *shared;
 	struct auth_shared *auth;
 	struct location *location;
+	struct journal *journal; /* NULL: location.store is memory */
 	struct control *control;
 	struct hash_key key; /* of tags and transactions */
 	int64_t started_at;
@@ -47,6 +48,11 @@ struct daemon {
 int daemon_main(int argc, char **argv);
 /* Asks all workers to end, after what is in flight or the grace time. */
 void daemon_stop(struct daemon *daemon);
+
+/* restore.c: opens the journal and brings the bindings back; false with *why. */
+bool restore(struct daemon *daemon, char **why);
+/* The journal writes from here on. */
+void restore_begin(struct daemon *daemon);
 
 /* reload.c */
 /* Opens the listeners of the first generation; false with *why. */

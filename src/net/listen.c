@@ -114,6 +114,19 @@ net_listen_tls(struct net *net, unsigned key, struct tls_context *tls)
 		}
 }
 
+flow_id
+net_find_socket(const struct net *net, const struct transport *transport,
+    const struct addr *at)
+{
+	for (struct listener *l = net->listeners; l != NULL; l = l->next)
+		if (l->flow.transport == transport && !transport->reliable &&
+		    l->flow.local.family == at->family &&
+		    l->flow.local.port == at->port &&
+		    (l->any_address || addr_same_host(&l->flow.local, at)))
+			return l->flow.id;
+	return FLOW_NONE;
+}
+
 void
 net_unlisten(struct net *net, unsigned key)
 {

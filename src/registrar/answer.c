@@ -124,6 +124,7 @@ answer_write(struct registration *r, const struct location_hold *hold)
 {
 	struct out out = begin(r, 200, sip_reason(200));
 
+	r->head = out_size(&out);
 	for (const struct binding *b = hold->first; b != NULL; b = b->next)
 		put_contact(r, &out, b);
 	put_date(r->registrar, &out);

@@ -20,6 +20,7 @@ registrar_new(const struct registrar_tools *tools)
 	struct registrar *registrar = xcalloc(1, sizeof *registrar);
 
 	registrar->tools = *tools;
+	registrar->waiting_tail = &registrar->waiting;
 	registrar->gruus = gruu_maker_new();
 	registrar->last_epoch = (uint32_t)random_u64();
 	return registrar;
@@ -30,6 +31,7 @@ registrar_free(struct registrar *registrar)
 {
 	if (registrar == NULL)
 		return;
+	waiting_free(registrar);
 	gruu_maker_free(registrar->gruus);
 	free(registrar);
 }
@@ -39,6 +41,12 @@ registrar_configure(struct registrar *registrar,
     const struct registrar_conf *conf)
 {
 	registrar->conf = conf;
+}
+
+void
+registrar_use_journal(struct registrar *registrar, struct journal *journal)
+{
+	registrar->journal = journal;
 }
 
 const char *
@@ -482,12 +490,16 @@ apply(struct registration *r, struct location_hold *hold)
 static void
 update(struct registration *r)
 {
+	struct journal *journal = r->registrar->journal;
 	struct location_hold hold;
 	struct str answer = STR_NONE;
+	journal_ticket ticket = 0;
 
 	location_hold(r->registrar->tools.location, r->aor, r->now, &hold);
 	if (apply(r, &hold))
 		answer = answer_write(r, &hold);
+	if (journal != NULL && r->registrar->plan.count > 0)
+		ticket = journal_latest(journal);
 	location_release(&hold);
 	if (r->fault.status == 403) {
 		count(limit_max_contacts);
@@ -495,6 +507,9 @@ update(struct registration *r)
 	}
 	if (r->fault.status != 0)
 		answer_fault(r);
+	else if (ticket > 0 && journal_waits(journal) &&
+	    !journal_has_failed(journal))
+		answer_wait(r, answer, ticket);
 	else
 		answer_send(r, 200, answer);
 }
@@ -522,6 +537,10 @@ registrar_receive(struct registrar *registrar, const struct sip_message *m,
 	r.proven = true;
 	net_flow_prove(registrar->tools.net, hop->flow, r.user->aor);
 	extensions_check_contacts(&r, &registrar->contacts);
+	if (registrar->conf->refuse_on_failure &&
+	    registrar->journal != NULL &&
+	    journal_has_failed(registrar->journal))
+		refuse(&r, 503, "Store Failed");
 	if (r.fault.status != 0 || !check_aor(&r))
 		answer_fault(&r);
 	else

@@ -9,6 +9,8 @@ enum { ANSWER_SIZE = 196608, TEXTS_SIZE = 65536, AOR_TEXTS_MAX = 49152 };
 struct registrar {
 	struct registrar_tools tools;
 	const struct registrar_conf *conf;
+	struct journal *journal; /* NULL: none */
+	struct waiting *waiting, **waiting_tail; /* for the journal, by ticket */
 	struct gruu_maker *gruus;
 	uint32_t last_epoch; /* begins anywhere: workers must not agree */
 	int64_t date_at; /* the second that `date` is of */
@@ -38,6 +40,7 @@ struct registration {
 	bool ignore_reg_ids;
 	bool outbound_used; /* a binding was made by its reg-id */
 	uint32_t min_expires; /* for a 423 */
+	size_t head;          /* of an answer: up to its CSeq line */
 	struct str unsupported; /* for a 420 */
 	char host_text[256], aor_text[SIP_AOR_MAX], path_text[4096],
 	    unsupported_text[512];
@@ -84,6 +87,11 @@ void gruu_put(struct registration *r, struct out *out,
 /* answer.c */
 void answer_fault(struct registration *r);
 void answer_challenge(struct registration *r);
+/* wait.c: the answer leaves when the journal is at `ticket`. */
+void answer_wait(struct registration *r, struct str answer,
+    journal_ticket ticket);
+void waiting_free(struct registrar *registrar);
+
 /* The 200 for an AOR that is held; sent by answer_send() after the release. */
 struct str answer_write(struct registration *r,
     const struct location_hold *hold);

@@ -30,6 +30,8 @@ struct location_shard {
 struct location {
 	struct hash_key key;
 	const struct net_shared *shared;
+	struct location_observer observer; /* set before there are workers */
+	_Atomic uint64_t last_id;
 	struct location_shard shards[LOCATION_SHARDS];
 };
 
@@ -177,10 +179,15 @@ set_expiry(struct location_shard *shard, struct binding *binding, int64_t at,
 }
 
 static void
-unlink_binding(struct location_shard *shard, struct binding *binding)
+unlink_binding(struct location *location, struct location_shard *shard,
+    struct binding *binding)
 {
 	struct location_aor *aor = binding->aor;
 	struct binding **link = &aor->first;
+
+	if (location->observer.dropped != NULL)
+		location->observer.dropped(location->observer.context, name_of(aor),
+		    binding);
 
 	while (*link != binding)
 		link = &(*link)->next;
@@ -282,19 +289,22 @@ link_binding(struct location_hold *hold, struct binding *binding,
 	free(old);
 }
 
-struct binding *
-location_put(struct location_hold *hold, struct binding *old,
-    const struct binding_data *data)
+static struct binding *
+put(struct location_hold *hold, struct binding *old,
+    const struct binding_data *data, bool *new_texts)
 {
 	struct binding *binding = old;
 	int64_t since = old != NULL ? old->since : hold->now;
+	uint64_t id = old != NULL ? old->id : 0;
 
-	if (old == NULL || !same_texts(old, data)) {
+	*new_texts = old == NULL || !same_texts(old, data);
+	if (*new_texts) {
 		if (hold->aor == NULL)
 			hold->aor = make_aor(hold);
 		binding = new_binding(data);
 		link_binding(hold, binding, old);
 	}
+	binding->id = id;
 	binding->hop = data->hop;
 	binding->since = since;
 	binding->refreshed = hold->now;
@@ -307,10 +317,52 @@ location_put(struct location_hold *hold, struct binding *old,
 	return binding;
 }
 
+struct binding *
+location_put(struct location_hold *hold, struct binding *old,
+    const struct binding_data *data)
+{
+	const struct location_observer *observer = &hold->location->observer;
+	bool new_texts;
+	struct binding *binding = put(hold, old, data, &new_texts);
+
+	if (binding->id == 0)
+		binding->id = atomic_fetch_add_explicit(&hold->location->last_id, 1,
+		                  memory_order_relaxed) + 1;
+	if (observer->put != NULL)
+		observer->put(observer->context, hold->name, binding, new_texts);
+	return binding;
+}
+
+void
+location_observe(struct location *location,
+    const struct location_observer *observer)
+{
+	location->observer =
+	    observer != NULL ? *observer : (struct location_observer){ 0 };
+}
+
+void
+location_restore(struct location *location, struct str aor,
+    const struct location_saved *saved, int64_t now)
+{
+	struct location_hold hold;
+	struct binding *binding;
+	bool new_texts;
+
+	location_hold(location, aor, now, &hold);
+	binding = put(&hold, NULL, &saved->data, &new_texts);
+	binding->id = saved->id;
+	binding->since = saved->since;
+	binding->refreshed = saved->refreshed;
+	if (saved->id > atomic_load(&location->last_id))
+		atomic_store(&location->last_id, saved->id);
+	location_release(&hold);
+}
+
 void
 location_drop(struct location_hold *hold, struct binding *binding)
 {
-	unlink_binding(hold->shard, binding);
+	unlink_binding(hold->location, hold->shard, binding);
 	look(hold);
 }
 
@@ -358,7 +410,7 @@ location_expire(struct location *location, unsigned number, int64_t now,
 		most--;
 		if (expired != NULL)
 			expired(context, name_of(aor), binding);
-		unlink_binding(shard, binding);
+		unlink_binding(location, shard, binding);
 		drop_aor_if_empty(shard, aor);
 	}
 	atomic_store_explicit(&shard->wake,
@@ -504,7 +556,7 @@ location_sweep(struct location *location,
 		for (size_t n = 0; n < count; n++) {
 			while (list[n]->first != NULL) {
 				dropped(context, name_of(list[n]), list[n]->first);
-				unlink_binding(shard, list[n]->first);
+				unlink_binding(location, shard, list[n]->first);
 			}
 			drop_aor_if_empty(shard, list[n]);
 		}

@@ -506,6 +506,16 @@ tx_respond(struct tx_table *table, tx_id id, unsigned status, struct str bytes)
 	if (step == NULL || (step->todo & TX_DO_SEND) == 0)
 		return false;
 	timer_cancel(table->loop, &tx->resend); /* no 100 after this */
+	if (tx->machine == TX_SERVER && status >= 200 && tx->user == NULL &&
+	    !tx->hop.transport->reliable) {
+		/* Completed, and nobody wants to hear of it: see kept.h */
+		if (table->send(table->send_context, &tx->hop, bytes))
+			kept_add(table->kept, &tx->match,
+			    (uint64_t)tx->method << 32 | tx->unknown, tx->merges,
+			    &tx->hop, bytes);
+		terminate(tx);
+		return true;
+	}
 	keep(tx, bytes);
 	play(tx, on, NULL);
 	return true;

@@ -1,0 +1,104 @@
+/*
+ * The journal: the location table on disk. The table stays the authority; the
+ * journal is told of each change while the AOR is held, writes in a thread of
+ * its own, many changes a transaction, and tells when they are safe. At the
+ * start it gives the bindings back.
+ *
+ * When writing fails the server goes on. The journal then tries again each
+ * second, and once it can, writes the whole table anew: nothing needs to be
+ * remembered meanwhile.
+ */
+#ifndef BINDERY_JOURNAL_H
+#define BINDERY_JOURNAL_H
+
+#include "bindery/location.h"
+
+struct journal;
+
+enum journal_durability {
+	JOURNAL_COMMIT, /* an answer waits until its change is on disk */
+	JOURNAL_BATCH   /* changes are on disk within a second */
+};
+
+struct journal_conf {
+	const char *path;
+	enum journal_durability durability;
+};
+
+/* A change's number; what is at or below journal_durable() is on disk. */
+typedef uint64_t journal_ticket;
+
+/* Called from the journal's thread when durable or failed has changed. */
+typedef void (*journal_progress_fn)(void *context);
+
+/*
+ * Opens or makes the file and locks it against other servers. NULL with *why
+ * if it cannot be used at all. A file that is damaged is put aside, named in
+ * the log, and begun anew.
+ */
+struct journal *journal_open(const struct journal_conf *conf,
+    struct location *location, char **why);
+/*
+ * Gives back each binding that has not expired; flow_of() finds the way to a
+ * datagram peer, FLOW_NONE where there is none. True unless reading failed.
+ */
+bool journal_load(struct journal *journal,
+    flow_id (*flow_of)(void *context, const struct hop *hop), void *context,
+    size_t *loaded);
+/* Begins to write; the location table tells it of changes from here on. */
+void journal_start(struct journal *journal, journal_progress_fn progress,
+    void *context);
+/* Writes what is left, ends the thread, closes. */
+void journal_close(struct journal *journal);
+
+/* The ticket of the latest change of all; take it while the AOR is held. */
+journal_ticket journal_latest(const struct journal *journal);
+journal_ticket journal_durable(const struct journal *journal);
+/* True while changes do not reach the disk. */
+bool journal_has_failed(const struct journal *journal);
+bool journal_waits(const struct journal *journal); /* durability: commit */
+
+struct journal_status {
+	bool failed;
+	char error[200];
+	uint64_t pending; /* changes that are not on disk yet */
+	uint64_t commits, rows;
+};
+void journal_tell(struct journal *journal, struct journal_status *status);
+
+/* ---- backends: the table is in journal.c ---- */
+
+/* One binding as it is written; texts are lent. */
+struct journal_row {
+	uint64_t id;
+	struct str aor;
+	struct str text[BINDING_TEXTS];
+	struct hop hop;
+	int64_t expires_at, since, refreshed; /* wall clock, ms */
+	uint32_t cseq, reg_id, gruu_epoch;
+	uint16_t q;
+};
+
+struct journal_backend {
+	const char *name;
+	/* A handle, or NULL with *why; *damaged tells that starting anew helps. */
+	void *(*open)(const struct journal_conf *conf, bool *damaged, char **why);
+	void (*close)(void *handle);
+	/* Each false with *why: then the transaction is undone. */
+	bool (*begin)(void *handle, char **why);
+	bool (*put)(void *handle, const struct journal_row *row, char **why);
+	/* The row is there: all but its texts. */
+	bool (*refresh)(void *handle, const struct journal_row *row, char **why);
+	bool (*drop)(void *handle, uint64_t id, char **why);
+	bool (*clear)(void *handle, char **why);
+	bool (*commit)(void *handle, char **why);
+	void (*undo)(void *handle);
+	/* Drops the rows that expired before this time. */
+	bool (*expire)(void *handle, int64_t wall_ms, char **why);
+	bool (*load)(void *handle,
+	    void (*row)(void *context, const struct journal_row *row),
+	    void *context, char **why);
+};
+extern const struct journal_backend journal_sqlite;
+
+#endif
