@@ -36,6 +36,14 @@ const char *addr_bare_host(const struct addr *addr, char text[ADDR_HOST_SIZE]);
 /* "192.0.2.1:5060", "[2001:db8::1]:5060". Returns `text`. */
 const char *addr_text(const struct addr *addr, char text[ADDR_SIZE]);
 
+/*
+ * To and from a short form of 6 bytes (IPv4) or 22 (IPv6), for where a
+ * million of them are kept. The former returns its length.
+ */
+enum { ADDR_PACKED_MAX = 22 };
+size_t addr_pack(const struct addr *addr, unsigned char to[ADDR_PACKED_MAX]);
+struct addr addr_unpack(const unsigned char *from, size_t n);
+
 /* To and from the kernel's form. The former returns its length. */
 unsigned addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *to);
 bool addr_from_sockaddr(struct addr *addr, const struct sockaddr_storage *from);

@@ -46,11 +46,14 @@ struct binding {
 	struct wheel_node expiry;
 	struct location_aor *aor;
 	uint64_t id; /* its own for life, on disk too */
-	struct hop hop;
+	const struct transport *transport;
+	flow_id flow;
 	int64_t since, refreshed; /* clock_mono_ms() */
 	uint32_t cseq, reg_id, gruu_epoch;
 	uint16_t q;
 	uint16_t size[BINDING_TEXTS];
+	uint16_t instance_at; /* within the parameters, which have it too */
+	uint8_t peer_size, local_size; /* addresses, packed behind the texts */
 	char text[];
 };
 
@@ -60,6 +63,8 @@ binding_expires_at(const struct binding *binding)
 {
 	return binding->expiry.at;
 }
+/* Whence it was registered, and the way to it. */
+struct hop binding_hop(const struct binding *binding);
 /* Seconds left, rounded up. */
 uint32_t binding_expires_in(const struct binding *binding, int64_t now);
 

@@ -15,14 +15,17 @@
 #include "bindery/rand.h"
 
 enum { TIME = 4, NUMBER = 8, CODE = NONCE_CODE, BYTES = TIME + NUMBER + CODE };
-enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 64 };
+enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 32 };
 
 struct use {
 	uint64_t number; /* 0: free */
-	uint64_t seen;   /* bit i: count `highest` - i was used */
+	uint32_t seen;   /* bit i: count `highest` - i was used */
 	uint32_t highest;
-	uint32_t realm;           /* a hash of its name */
-	unsigned char code[CODE]; /* proven right: need not be computed again */
+	/*
+	 * Of realm and code, which was proven right and need not be computed
+	 * again. A hash is enough: who comes so far knows a password.
+	 */
+	uint32_t proof;
 };
 
 /* Uses of the nonces that were issued in one period; open addressing. */
@@ -270,7 +273,7 @@ period_of(struct shard *shard, uint32_t issued, int64_t lifetime,
 static bool
 use_count(struct use *use, uint32_t count)
 {
-	uint64_t bit;
+	uint32_t bit;
 
 	if (count > use->highest) {
 		uint32_t ahead = count - use->highest;
@@ -282,7 +285,7 @@ use_count(struct use *use, uint32_t count)
 	}
 	if (use->highest - count >= WINDOW)
 		return false;
-	bit = (uint64_t)1 << (use->highest - count);
+	bit = (uint32_t)1 << (use->highest - count);
 	if ((use->seen & bit) != 0)
 		return false;
 	use->seen |= bit;
@@ -295,9 +298,19 @@ shard_of(struct auth_shared *shared, const struct nonce *nonce)
 	return &shared->shards[nonce->number % SHARDS];
 }
 
+static uint32_t
+proof_of(const struct auth_shared *shared, struct str realm,
+    const struct nonce *nonce)
+{
+	uint64_t code;
+
+	memcpy(&code, nonce->code, sizeof code);
+	return (uint32_t)(hash64(&shared->key, realm.p, realm.n) ^ code ^ code >> 32);
+}
+
 /* Held: notes a count of a nonce that is known; false if it is not. */
 static bool
-use_known(struct shard *shard, const struct nonce *nonce, uint32_t realm,
+use_known(struct shard *shard, const struct nonce *nonce, uint32_t proof,
     uint32_t count, enum nonce_verdict *verdict)
 {
 	uint32_t epoch = nonce->issued / PERIOD_S;
@@ -309,8 +322,7 @@ use_known(struct shard *shard, const struct nonce *nonce, uint32_t realm,
 	if (period == NULL || period->epoch != epoch)
 		return false;
 	use = find(period, nonce->number);
-	if (use->number == 0 || use->realm != realm ||
-	    !same_secret(use->code, nonce->code, CODE))
+	if (use->number == 0 || use->proof != proof)
 		return false;
 	/* one that is used without a count, then or now, serves once */
 	*verdict = count != 0 && use_count(use, count) ? NONCE_FRESH : NONCE_USED;
@@ -319,7 +331,7 @@ use_known(struct shard *shard, const struct nonce *nonce, uint32_t realm,
 
 /* Held: the first use of a nonce that was proven to be ours. */
 static enum nonce_verdict
-use_first(struct shard *shard, const struct nonce *nonce, uint32_t realm,
+use_first(struct shard *shard, const struct nonce *nonce, uint32_t proof,
     uint32_t count, int64_t lifetime, int64_t now_ms)
 {
 	struct period *period;
@@ -334,11 +346,10 @@ use_first(struct shard *shard, const struct nonce *nonce, uint32_t realm,
 	use = find(period, nonce->number);
 	if (use->number == 0)
 		period->count++;
-	*use = (struct use){ .number = nonce->number, .realm = realm };
-	memcpy(use->code, nonce->code, CODE);
+	*use = (struct use){ .number = nonce->number, .proof = proof };
 	if (count == 0) { /* serves once: all counts are used up */
 		use->highest = UINT32_MAX;
-		use->seen = UINT64_MAX;
+		use->seen = UINT32_MAX;
 	} else {
 		use_count(use, count);
 	}
@@ -351,7 +362,7 @@ nonce_use(struct auth_shared *shared, struct nonce_maker *maker,
     int64_t lifetime, int64_t now_ms)
 {
 	struct shard *shard = shard_of(shared, nonce);
-	uint32_t realm_hash = (uint32_t)hash64(&shared->key, realm.p, realm.n);
+	uint32_t proof = proof_of(shared, realm, nonce);
 	enum nonce_verdict verdict;
 	bool known;
 
@@ -359,7 +370,7 @@ nonce_use(struct auth_shared *shared, struct nonce_maker *maker,
 	    now_ms / 1000 - nonce->issued >= lifetime)
 		return NONCE_STALE;
 	pthread_mutex_lock(&shard->lock);
-	known = use_known(shard, nonce, realm_hash, count, &verdict);
+	known = use_known(shard, nonce, proof, count, &verdict);
 	pthread_mutex_unlock(&shard->lock);
 	if (known)
 		return verdict;
@@ -367,8 +378,8 @@ nonce_use(struct auth_shared *shared, struct nonce_maker *maker,
 		return NONCE_STALE;
 	pthread_mutex_lock(&shard->lock);
 	/* another worker may have come first */
-	if (!use_known(shard, nonce, realm_hash, count, &verdict))
-		verdict = use_first(shard, nonce, realm_hash, count, lifetime, now_ms);
+	if (!use_known(shard, nonce, proof, count, &verdict))
+		verdict = use_first(shard, nonce, proof, count, lifetime, now_ms);
 	pthread_mutex_unlock(&shard->lock);
 	return verdict;
 }

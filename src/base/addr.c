@@ -136,3 +136,31 @@ addr_from_sockaddr(struct addr *addr, const struct sockaddr_storage *from)
 	addr->family = 0;
 	return false;
 }
+
+size_t
+addr_pack(const struct addr *addr, unsigned char to[ADDR_PACKED_MAX])
+{
+	size_t n = addr->family == AF_INET6 ? 16 : 4;
+
+	memcpy(to, addr->ip, n);
+	if (n == 16) {
+		memcpy(to + n, &addr->scope, sizeof addr->scope);
+		n += sizeof addr->scope;
+	}
+	memcpy(to + n, &addr->port, sizeof addr->port);
+	return n + sizeof addr->port;
+}
+
+struct addr
+addr_unpack(const unsigned char *from, size_t n)
+{
+	struct addr addr = { 0 };
+	size_t ip = n == ADDR_PACKED_MAX ? 16 : 4;
+
+	addr.family = ip == 16 ? AF_INET6 : AF_INET;
+	memcpy(addr.ip, from, ip);
+	if (ip == 16)
+		memcpy(&addr.scope, from + ip, sizeof addr.scope);
+	memcpy(&addr.port, from + n - sizeof addr.port, sizeof addr.port);
+	return addr;
+}

@@ -33,6 +33,7 @@ static json_t *
 binding_json(const struct control *control, const struct binding *b)
 {
 	char address[ADDR_SIZE];
+	struct hop hop = binding_hop(b);
 	json_t *json = json_object();
 
 	json_object_set_new(json, "uri", text_json(binding_text(b, BINDING_URI)));
@@ -48,9 +49,9 @@ binding_json(const struct control *control, const struct binding *b)
 	    b->reg_id != 0 ? json_integer(b->reg_id) : json_null());
 	json_object_set_new(json, "path", path_json(binding_text(b, BINDING_PATH)));
 	json_object_set_new(json, "received",
-	    json_string(addr_text(&b->hop.peer, address)));
+	    json_string(addr_text(&hop.peer, address)));
 	json_object_set_new(json, "transport",
-	    json_string(b->hop.transport->name));
+	    json_string(hop.transport->name));
 	json_object_set_new(json, "user_agent",
 	    text_or_null(binding_text(b, BINDING_USER_AGENT)));
 	json_object_set_new(json, "params",

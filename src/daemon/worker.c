@@ -34,8 +34,9 @@ static void
 on_expired(void *context, struct str aor, const struct binding *binding)
 {
 	struct str uri = binding_text(binding, BINDING_URI);
-	struct registrar_news news = { REGISTRAR_EXPIRED, aor, uri, STR_NONE,
-		&binding->hop, 0 };
+	struct hop hop = binding_hop(binding);
+	struct registrar_news news = { REGISTRAR_EXPIRED, aor, uri, STR_NONE, &hop,
+		0 };
 
 	count(bindings_expired);
 	log_event(LOG_INFO, "registrar", "expired", LOG_S("aor", aor),

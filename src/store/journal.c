@@ -234,8 +234,11 @@ append(struct journal *j, const struct change *change, struct str aor,
 	    buf_append(&j->queue, change, sizeof *change, QUEUE_MAX)) {
 		if (is_put) {
 			buf_append(&j->queue, aor.p, aor.n, SIZE_MAX);
-			buf_append(&j->queue, binding->text,
-			    change->size - sizeof *change - aor.n, SIZE_MAX);
+			for (int i = 0; i < BINDING_TEXTS; i++) {
+				struct str text = binding_text(binding, (enum binding_text)i);
+
+				buf_append(&j->queue, text.p, text.n, SIZE_MAX);
+			}
 		}
 		buf_append(&j->queue, zeros, padded(change->size) - change->size,
 		    SIZE_MAX);
@@ -259,7 +262,7 @@ change_of(enum change_kind kind, const struct binding *b)
 		.reg_id = b->reg_id,
 		.gruu_epoch = b->gruu_epoch,
 		.q = b->q,
-		.hop = b->hop,
+		.hop = binding_hop(b),
 		.expires_at = to_wall(binding_expires_at(b)),
 		.since = to_wall(b->since),
 		.refreshed = to_wall(b->refreshed),

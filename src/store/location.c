@@ -108,14 +108,45 @@ add_to(_Atomic uint64_t *count, uint64_t by)
 
 /* ---- bindings ---- */
 
-struct str
-binding_text(const struct binding *binding, enum binding_text which)
+/* Bytes that a text takes of its own. */
+static size_t
+own_size(const struct binding *binding, int which)
+{
+	return which == BINDING_INSTANCE && binding->instance_at != UINT16_MAX
+	    ? 0
+	    : binding->size[which];
+}
+
+static const char *
+text_at(const struct binding *binding, int which)
 {
 	const char *at = binding->text;
 
-	for (int i = 0; i < (int)which; i++)
-		at += binding->size[i];
+	for (int i = 0; i < which; i++)
+		at += own_size(binding, i);
+	return at;
+}
+
+struct str
+binding_text(const struct binding *binding, enum binding_text which)
+{
+	const char *at = which == BINDING_INSTANCE &&
+	        binding->instance_at != UINT16_MAX
+	    ? text_at(binding, BINDING_PARAMS) + binding->instance_at
+	    : text_at(binding, (int)which);
+
 	return (struct str){ at, binding->size[which] };
+}
+
+struct hop
+binding_hop(const struct binding *binding)
+{
+	const unsigned char *at =
+	    (const unsigned char *)text_at(binding, BINDING_TEXTS);
+
+	return (struct hop){ binding->transport, binding->flow,
+		addr_unpack(at, binding->peer_size),
+		addr_unpack(at + binding->peer_size, binding->local_size) };
 }
 
 uint32_t
@@ -124,16 +155,6 @@ binding_expires_in(const struct binding *binding, int64_t now)
 	int64_t left = binding_expires_at(binding) - now;
 
 	return left > 0 ? (uint32_t)((left + 999) / 1000) : 0;
-}
-
-static size_t
-text_size(const struct binding_data *data)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < BINDING_TEXTS; i++)
-		n += data->text[i].n;
-	return n;
 }
 
 static bool
@@ -146,19 +167,68 @@ same_texts(const struct binding *binding, const struct binding_data *data)
 	return true;
 }
 
-static struct binding *
-new_binding(const struct binding_data *data)
-{
-	struct binding *binding = xmalloc(sizeof *binding + text_size(data));
-	char *at = binding->text;
+/* The addresses as they are kept; their sizes follow from their families. */
+struct packed {
+	unsigned char peer[ADDR_PACKED_MAX], local[ADDR_PACKED_MAX];
+	size_t peer_size, local_size;
+};
 
-	memset(binding, 0, sizeof *binding);
+static struct packed
+pack(const struct hop *hop)
+{
+	struct packed packed;
+
+	packed.peer_size = addr_pack(&hop->peer, packed.peer);
+	packed.local_size = addr_pack(&hop->local, packed.local);
+	return packed;
+}
+
+static void
+set_addresses(struct binding *binding, const struct packed *packed)
+{
+	char *at = (char *)(uintptr_t)text_at(binding, BINDING_TEXTS);
+
+	memcpy(at, packed->peer, packed->peer_size);
+	memcpy(at + packed->peer_size, packed->local, packed->local_size);
+	binding->peer_size = (uint8_t)packed->peer_size;
+	binding->local_size = (uint8_t)packed->local_size;
+}
+
+/* The instance stands in the parameters too: once is enough. */
+static uint16_t
+find_instance(const struct binding_data *data)
+{
+	struct str params = data->text[BINDING_PARAMS];
+	struct str instance = data->text[BINDING_INSTANCE];
+	const char *found = instance.n > 0 && params.n > 0
+	    ? memmem(params.p, params.n, instance.p, instance.n)
+	    : NULL;
+
+	return found != NULL ? (uint16_t)(found - params.p) : UINT16_MAX;
+}
+
+static struct binding *
+new_binding(const struct binding_data *data, const struct packed *packed)
+{
+	uint16_t instance_at = find_instance(data);
+	size_t size = packed->peer_size + packed->local_size;
+	struct binding *binding;
+	char *at;
+
 	for (int i = 0; i < BINDING_TEXTS; i++) {
-		assert(data->text[i].n <= UINT16_MAX);
+		assert(data->text[i].n < UINT16_MAX);
+		if (i != BINDING_INSTANCE || instance_at == UINT16_MAX)
+			size += data->text[i].n;
+	}
+	binding = xmalloc(sizeof *binding + size);
+	memset(binding, 0, sizeof *binding);
+	binding->instance_at = instance_at;
+	at = binding->text;
+	for (int i = 0; i < BINDING_TEXTS; i++) {
 		binding->size[i] = (uint16_t)data->text[i].n;
-		if (data->text[i].n > 0)
+		if (own_size(binding, i) > 0)
 			memcpy(at, data->text[i].p, data->text[i].n);
-		at += data->text[i].n;
+		at += own_size(binding, i);
 	}
 	return binding;
 }
@@ -296,16 +366,20 @@ put(struct location_hold *hold, struct binding *old,
 	struct binding *binding = old;
 	int64_t since = old != NULL ? old->since : hold->now;
 	uint64_t id = old != NULL ? old->id : 0;
+	struct packed packed = pack(&data->hop);
 
 	*new_texts = old == NULL || !same_texts(old, data);
-	if (*new_texts) {
+	if (*new_texts || old->peer_size != packed.peer_size ||
+	    old->local_size != packed.local_size) {
 		if (hold->aor == NULL)
 			hold->aor = make_aor(hold);
-		binding = new_binding(data);
+		binding = new_binding(data, &packed);
 		link_binding(hold, binding, old);
 	}
+	set_addresses(binding, &packed);
 	binding->id = id;
-	binding->hop = data->hop;
+	binding->transport = data->hop.transport;
+	binding->flow = data->hop.flow;
 	binding->since = since;
 	binding->refreshed = hold->now;
 	binding->cseq = data->cseq;
@@ -370,7 +444,7 @@ bool
 location_is_reachable(const struct location *location,
     const struct binding *binding)
 {
-	return flow_is_alive(location->shared, binding->hop.flow);
+	return flow_is_alive(location->shared, binding->flow);
 }
 
 /* ---- all of them ---- */
