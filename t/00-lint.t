@@ -44,8 +44,9 @@ LIBRARIES = [
     ("OpenSSL", r"openssl/",
      r"src/net/tls\.c|src/base/(rand|crypto)\.c|src/directory/"
      r"|src/daemon/daemon\.c"),
+    ("SQLite", r"sqlite3\.h", r"src/store/sqlite\.c"),
     ("jansson", r"jansson\.h",
-     r"src/control/|src/ctl/|src/directory/json\.c|src/base/settings\.c"
+     r"src/control/|src/ctl/|src/directory/json\.c|src/base/(settings|schema)\.c"
      r"|src/daemon/(conf|daemon)\.c"),
 ]
 

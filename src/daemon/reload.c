@@ -250,6 +250,9 @@ succeed(struct daemon *daemon)
 {
 	struct reload *r = daemon->reload;
 
+	/* only now, so that who asks is told of what holds everywhere */
+	generation_unref(daemon->generation);
+	daemon->generation = generation_ref(r->next);
 	faults_free(&daemon->last_error);
 	log_event(LOG_NOTICE, "config", "reloaded",
 	    LOG_I("generation", daemon->generation->number),
@@ -368,8 +371,6 @@ on_read(struct letter *letter, void *owner)
 	r->next->number = daemon->generation->number + 1;
 	/* listeners that stay are told their new certificates by record */
 	record_listeners(r);
-	generation_unref(daemon->generation);
-	daemon->generation = generation_ref(r->next);
 	atomic_store(&r->waiting, daemon->workers);
 	for (unsigned w = 0; w < daemon->workers; w++)
 		post(daemon->loops[w], r, on_swap);
