@@ -80,6 +80,7 @@ struct sip_via {
 	uint32_t port;        /* 0: none */
 	struct str branch;    /* without the cookie's being checked */
 	bool has_rport;
+	struct str rport; /* the parameter as written, where a copy may be cut */
 	struct str after; /* what stands behind the first value of its line */
 };
 
@@ -185,6 +186,7 @@ struct sip_contact {
 	bool has_q;
 	struct str instance; /* of +sip.instance, without quotes: "<urn:...>" */
 	uint32_t reg_id;     /* 0: none */
+	bool has_ours; /* parameters that the registrar sets: expires, GRUUs */
 };
 struct sip_contacts {
 	bool star;

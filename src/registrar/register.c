@@ -369,7 +369,9 @@ binding_data(struct registration *r, const struct location_hold *hold,
 	if (!r->ignore_reg_ids && c->instance.n > 0)
 		data.reg_id = c->reg_id;
 	data.text[BINDING_URI] = c->address.uri_text;
-	data.text[BINDING_PARAMS] = kept_params(texts, c->address.params);
+	data.text[BINDING_PARAMS] = c->has_ours
+	    ? kept_params(texts, c->address.params)
+	    : c->address.params;
 	data.text[BINDING_CALL_ID] = r->m->call_id;
 	data.text[BINDING_INSTANCE] = c->instance;
 	data.text[BINDING_PATH] = r->path;

@@ -50,6 +50,7 @@ plain_via(struct str text, struct sip_via *via)
 {
 	struct str params, name, value;
 	size_t blank, end;
+	bool received = false;
 
 	if (!str_starts(text, STR("SIP/2.0/")))
 		return false;
@@ -66,15 +67,24 @@ plain_via(struct str text, struct sip_via *via)
 	params = str_from(text, end + 1);
 	via->branch = STR_NONE;
 	via->has_rport = false;
+	via->rport = STR_NONE;
 	while (sip_next_param(&params, &name, &value)) {
-		if (str_caseeq(name, STR("branch"))) {
+		if (name.n == 8 && str_caseeq(name, STR("received")))
+			received = true;
+		else if (name.n == 6 && str_caseeq(name, STR("branch"))) {
 			if (via->branch.p != NULL)
 				return false;
 			via->branch = value;
-		} else if (str_caseeq(name, STR("rport"))) {
+		} else if (name.n == 5 && str_caseeq(name, STR("rport"))) {
+			const char *behind = value.p != NULL ? value.p + value.n
+			                                     : name.p + name.n;
+
 			via->has_rport = true;
+			via->rport = (struct str){ name.p, (size_t)(behind - name.p) };
 		}
 	}
+	if (received)
+		via->rport = STR_NONE; /* more has to be cut than this */
 	return params.n == 0 && text.p[text.n - 1] != ';';
 }
 

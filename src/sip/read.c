@@ -282,6 +282,7 @@ read_contact(struct sip_parser *parser, struct str value,
 	params = contact->address.params;
 	while (sip_next_param(&params, &name, &text)) {
 		if (str_caseeq(name, STR("expires"))) {
+			contact->has_ours = true;
 			contact->has_expires = true;
 			if (!read_seconds(text, &contact->expires))
 				contact->expires = MALFORMED_EXPIRES;
@@ -293,6 +294,10 @@ read_contact(struct sip_parser *parser, struct str value,
 			contact->instance = sip_unquoted(text);
 			if (contact->instance.n == 0)
 				sip_fail(why, 400, "Bad Contact +sip.instance");
+		} else if (str_caseeq(name, STR("pub-gruu")) ||
+		    str_caseeq(name, STR("temp-gruu")) ||
+		    str_caseeq(name, STR("temp-gruu-cookie"))) {
+			contact->has_ours = true;
 		} else if (str_caseeq(name, STR("reg-id"))) {
 			if (!str_u32(text, &contact->reg_id) ||
 			    contact->reg_id == 0 || contact->reg_id >> 31 != 0)

@@ -3,6 +3,23 @@
 
 #include "sip_priv.h"
 
+/* The end of a first Via: where it came from, and what else its line has. */
+static void
+put_received(struct out *out, const struct addr *peer, struct str rest)
+{
+	char host[ADDR_HOST_SIZE];
+
+	if (peer != NULL) {
+		out_lit(out, ";received=");
+		out_add(out, str_of(addr_bare_host(peer, host)));
+	}
+	if (rest.n > 0) {
+		out_lit(out, ", ");
+		out_add(out, str_trim(rest));
+	}
+	out_lit(out, "\r\n");
+}
+
 static void
 put_first_via(struct out *out, const struct sip_message *m,
     const struct addr *peer)
@@ -10,7 +27,6 @@ put_first_via(struct out *out, const struct sip_message *m,
 	const struct sip_line *line = sip_first(m, HEADER_VIA);
 	const struct sip_via *via = &m->via;
 	struct str value, rest = line->value, params, name, text;
-	char host[ADDR_HOST_SIZE];
 	struct addr sent_by;
 	bool foreign;
 
@@ -18,9 +34,19 @@ put_first_via(struct out *out, const struct sip_message *m,
 		out_add(out, line->raw); /* too broken to be touched */
 		return;
 	}
+	out_lit(out, "Via: ");
+	if (via->rport.p != NULL) { /* raw but for this one parameter */
+		out_bytes(out, value.p, (size_t)(via->rport.p - value.p));
+		out_lit(out, "rport=");
+		out_u64(out, peer->port);
+		out_add(out, (struct str){ via->rport.p + via->rport.n,
+		                 (size_t)(value.p + value.n - via->rport.p -
+		                     via->rport.n) });
+		put_received(out, peer, rest);
+		return;
+	}
 	foreign = !addr_parse(via->host, 0, &sent_by) ||
 	    !addr_same_host(&sent_by, peer);
-	out_lit(out, "Via: ");
 	out_add(out, via->protocol);
 	out_char(out, ' ');
 	out_add(out, via->host);
@@ -45,15 +71,7 @@ put_first_via(struct out *out, const struct sip_message *m,
 			out_add(out, text);
 		}
 	}
-	if (foreign || via->has_rport) {
-		out_lit(out, ";received=");
-		out_add(out, str_of(addr_bare_host(peer, host)));
-	}
-	if (rest.n > 0) {
-		out_lit(out, ", ");
-		out_add(out, str_trim(rest));
-	}
-	out_lit(out, "\r\n");
+	put_received(out, foreign || via->has_rport ? peer : NULL, rest);
 }
 
 static void
