@@ -63,6 +63,8 @@ struct event_base *loop_base(struct loop *loop);
 /* Runs until loop_stop(). */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+/* Counts the turns: one call of the kernel for events, and their callbacks. */
+uint64_t loop_turn(const struct loop *loop);
 /* Milliseconds of clock_mono_ms(), read once a turn. */
 int64_t loop_now(const struct loop *loop);
 /* Reads the clock anew; for who works long within a turn, and for who begins one. */

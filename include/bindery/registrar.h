@@ -15,6 +15,7 @@
 struct registrar_conf {
 	int64_t min_expires, default_expires, max_expires, max_contacts;
 	int64_t flow_timer; /* RFC 5626 4.4.1; 0: not sent */
+	int64_t expires_spread; /* percent by which a grant may be shorter */
 	bool gruu;
 	bool refuse_on_failure; /* 503 while the journal cannot write */
 };
@@ -35,6 +36,8 @@ typedef const struct registrar_domain *(*registrar_domain_fn)(void *context,
 
 struct apply_policy {
 	uint32_t min_expires, default_expires, max_expires, max_contacts;
+	uint32_t spread; /* percent by which a grant may be shorter */
+	uint32_t chance; /* any number; decides how much */
 };
 
 struct apply_request {

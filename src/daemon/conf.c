@@ -103,6 +103,8 @@ static const struct setting registrar_rows[] = {
 	  .help = "Digest algorithms in the order they are offered: SHA-512-256, SHA-256, MD5." },
 	{ "nonce_lifetime", SETTING_INT, offsetof(struct conf, nonce_lifetime), .min = 1, .max = 86400, .number = 300, .unit = "seconds",
 	  .help = "How long a nonce serves; then it is stale." },
+	{ "expires_spread", SETTING_INT, offsetof(struct conf, registrar.expires_spread), .min = 0, .max = 50, .number = 0, .unit = "percent",
+	  .help = "A grant may be shorter by up to so much, at random, so that storms flatten." },
 	{ "flow_timer", SETTING_INT, offsetof(struct conf, registrar.flow_timer), .min = 0, .max = 3600, .number = 120, .unit = "seconds",
 	  .help = "Flow-Timer (RFC 5626) told to phones with outbound; 0: not told." },
 	{ "gruu", SETTING_BOOL, offsetof(struct conf, registrar.gruu), .number = 1,

@@ -20,6 +20,7 @@ struct loop {
 	void *owner;
 	struct event_base *base;
 	struct event *tick, *mail;
+	uint64_t turn;
 	int64_t now;
 	int64_t armed; /* when `tick` fires; INT64_MAX: not set */
 	struct wheel wheel;
@@ -209,6 +210,7 @@ loop_run(struct loop *loop)
 	while (!atomic_load(&loop->stopping)) {
 		if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
 			break;
+		loop->turn++;
 		run_deferred(loop);
 	}
 	run_deferred(loop);
@@ -219,6 +221,12 @@ loop_stop(struct loop *loop)
 {
 	atomic_store(&loop->stopping, true);
 	ring(loop);
+}
+
+uint64_t
+loop_turn(const struct loop *loop)
+{
+	return loop->turn;
 }
 
 int64_t

@@ -108,6 +108,8 @@ struct net {
 	struct listener *listeners;
 	struct connection *connections;
 	struct slots *slots;
+	uint64_t turn;      /* that `handshakes` are of */
+	unsigned handshakes;
 	struct connection *corked; /* its answers are collected in `cork` */
 	size_t cork_size;
 	char cork[CORK_SIZE];
@@ -128,6 +130,8 @@ struct stream_ops {
 	ssize_t (*write)(struct connection *c, const void *from, size_t n);
 	/* True if bytes wait that the socket does not tell of. */
 	bool (*has_pending)(struct connection *c);
+	/* A handshake costs so much that only some are let into a turn. */
+	bool costly;
 	/* Says goodbye if it still can, and frees. */
 	void (*end)(struct connection *c);
 	void (*describe)(struct connection *c, struct connection_info *info);

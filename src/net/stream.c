@@ -20,6 +20,7 @@
 enum {
 	ACCEPTS = 64,  /* connections a wake-up */
 	READS = 4,     /* reads a wake-up */
+	HANDSHAKES = 8, /* a turn: who is connected is served in between */
 	AORS_MAX = 64, /* remembered a connection, to be shown */
 	REST_MS = 100  /* after running out of descriptors */
 };
@@ -422,11 +423,27 @@ on_input(struct connection *c)
 		event_active(&c->flow.event, EV_READ, 0);
 }
 
+/* The event comes again in the next turn for who is not let in now. */
+static bool
+may_shake_hands(struct connection *c)
+{
+	struct net *net = c->flow.net;
+
+	if (net->turn != loop_turn(net->loop)) {
+		net->turn = loop_turn(net->loop);
+		net->handshakes = 0;
+	}
+	return !ops(c)->costly || net->handshakes++ < HANDSHAKES;
+}
+
 static bool
 shake_hands(struct connection *c)
 {
-	int result = ops(c)->handshake(c);
+	int result;
 
+	if (!may_shake_hands(c))
+		return false;
+	result = ops(c)->handshake(c);
 	if (result == IO_FAILED) {
 		stream_close(c);
 		return false;

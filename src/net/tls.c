@@ -422,6 +422,7 @@ static const struct stream_ops tls_stream = {
 	.read = tls_read,
 	.write = tls_write,
 	.has_pending = tls_has_pending,
+	.costly = true,
 	.end = tls_end,
 	.describe = tls_describe,
 	.gauge = COUNT_connections_tls,

@@ -133,6 +133,20 @@ is_said_again(const struct application *a, size_t index)
 	return false;
 }
 
+/*
+ * Phones that came all at once, as after an outage, would come back all at
+ * once for ever: each is given a little less time than it asked for.
+ */
+static uint32_t
+spread(const struct apply_policy *policy, uint32_t expires)
+{
+	uint64_t most = (uint64_t)expires * policy->spread / 100;
+	uint32_t less = most > 0 ? policy->chance % (uint32_t)(most + 1) : 0;
+
+	return expires - less >= policy->min_expires ? expires - less
+	                                             : policy->min_expires;
+}
+
 static void
 apply_contact(struct application *a, size_t index)
 {
@@ -161,6 +175,7 @@ apply_contact(struct application *a, size_t index)
 	}
 	if (expires > a->policy->max_expires)
 		expires = a->policy->max_expires;
+	expires = spread(a->policy, expires);
 	add_step(a, (struct apply_step){ .action = APPLY_PUT, .old = old,
 	                .contact = index, .expires = expires });
 }

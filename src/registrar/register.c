@@ -474,7 +474,9 @@ apply(struct registration *r, struct location_hold *hold)
 	struct apply_policy policy = { (uint32_t)conf->min_expires,
 		(uint32_t)conf->default_expires, (uint32_t)conf->max_expires,
 		r->user->max_contacts != 0 ? r->user->max_contacts
-		                           : (uint32_t)conf->max_contacts };
+		                           : (uint32_t)conf->max_contacts,
+		(uint32_t)conf->expires_spread,
+		conf->expires_spread > 0 ? (uint32_t)random_u64() : 0 };
 
 	drop_expired(r, hold);
 	request.has_expires = sip_read_expires(r->m, &request.expires);
