@@ -183,8 +183,8 @@ class Traffic(threading.Thread):
                 expires = chance.choice((0, 600, 600))
                 self.asked[phone.user] = (uri, expires)
                 answer = phone.register([f"<{uri}>"], expires)
-                if answer.status != 200:
-                    raise RuntimeError(answer.start)
+                if answer.status != 200:  # by the next server already
+                    return
                 self.acknowledged[phone.user] = {
                     contact.uri for contact in answer.contacts}
                 del self.asked[phone.user]

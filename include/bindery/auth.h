@@ -35,6 +35,8 @@ enum auth_verdict {
 	AUTH_NONE,     /* no credentials that we could use */
 	AUTH_BAD,      /* credentials without what they must have: 400 */
 	AUTH_WRONG,    /* a wrong response; an unknown user looks the same */
+	AUTH_FOREIGN,  /* the same, to a nonce that we never gave: the sender's
+	                  address may be forged */
 	AUTH_STALE,    /* right, but the nonce is not (any more) ours */
 	AUTH_REPLAYED, /* right, but this nonce count was seen */
 	AUTH_RIGHT

@@ -23,6 +23,7 @@ enum journal_durability {
 struct journal_conf {
 	const char *path;
 	enum journal_durability durability;
+	const struct transport *(*transport_of)(struct str name);
 };
 
 /* A change's number; what is at or below journal_durable() is on disk. */

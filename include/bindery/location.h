@@ -14,8 +14,8 @@
 #define BINDERY_LOCATION_H
 
 #include "bindery/hash.h"
+#include "bindery/hop.h"
 #include "bindery/loop.h"
-#include "bindery/net.h"
 
 /* ---- bindings ---- */
 
@@ -76,8 +76,9 @@ struct location_aor;
 
 enum { LOCATION_SHARDS = 64 };
 
-/* `shared` tells which flows live. */
-struct location *location_new(const struct net_shared *shared);
+/* `alive` tells, from any thread, which flows live. */
+struct location *location_new(bool (*alive)(void *context, flow_id flow),
+    void *context);
 void location_free(struct location *location);
 
 struct location_hold {

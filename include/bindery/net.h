@@ -10,9 +10,8 @@
 #ifndef BINDERY_NET_H
 #define BINDERY_NET_H
 
-#include "bindery/addr.h"
+#include "bindery/hop.h"
 #include "bindery/loop.h"
-#include "bindery/slots.h"
 
 struct net;
 struct net_shared;
@@ -20,37 +19,12 @@ struct tls_context;
 
 /* ---- transports ---- */
 
-/* A row of the table of transports; all that differs between them is here. */
-struct transport {
-	const char *name;  /* in configuration and URIs: "udp" */
-	struct str via;    /* in Via: "UDP" */
-	uint16_t port;     /* default port */
-	bool reliable;     /* RFC 3261 17: no retransmissions, timers are 0 */
-	bool secure;
-	const struct transport_ops *ops; /* net's own */
-};
-
 /* By its name in any case; NULL if there is none. */
 const struct transport *transport_find(struct str name);
 /* The transports one by one, from 0; NULL behind the last. */
 const struct transport *transport_at(size_t i);
 
 /* ---- flows ---- */
-
-/*
- * Names a connection, or a worker's UDP socket: worker, slot, generation. It
- * may be kept for any time: when the connection is gone it names nothing.
- */
-typedef slot_id flow_id;
-enum { FLOW_NONE = SLOT_NONE };
-
-/* The way that a message came by, and that its answer takes. */
-struct hop {
-	const struct transport *transport;
-	flow_id flow;
-	struct addr peer;  /* who sent it */
-	struct addr local; /* where it arrived */
-};
 
 /* From any thread: is this connection, or this socket, still open? */
 bool flow_is_alive(const struct net_shared *shared, flow_id id);

@@ -9,6 +9,7 @@
 #include "bindery/auth.h"
 #include "bindery/journal.h"
 #include "bindery/location.h"
+#include "bindery/net.h"
 #include "bindery/transaction.h"
 
 /* Policy; plain data of the configuration. Times in seconds. */

@@ -129,7 +129,10 @@ auth_check(struct auth *auth, const struct auth_realm *realm,
 	right = is_response(c->response, expected, 2 * digest_size(algorithm)) &&
 	    ha1 != auth->dummy;
 	if (!right)
-		return AUTH_WRONG;
+		return nonce_read(c->nonce, &nonce) &&
+		        nonce_is_ours(auth->nonces, realm->realm, &nonce)
+		    ? AUTH_WRONG
+		    : AUTH_FOREIGN;
 	if (!nonce_read(c->nonce, &nonce))
 		return AUTH_STALE;
 	switch (nonce_use(auth->shared, auth->nonces, realm->realm, &nonce, count,

@@ -201,8 +201,8 @@ nonce_read(struct str text, struct nonce *nonce)
 	return nonce->number != 0;
 }
 
-static bool
-is_ours(struct nonce_maker *maker, struct str realm, const struct nonce *nonce)
+bool
+nonce_is_ours(struct nonce_maker *maker, struct str realm, const struct nonce *nonce)
 {
 	unsigned char head[TIME + NUMBER], code[MAC_SIZE];
 
@@ -374,7 +374,7 @@ nonce_use(struct auth_shared *shared, struct nonce_maker *maker,
 	pthread_mutex_unlock(&shard->lock);
 	if (known)
 		return verdict;
-	if (!is_ours(maker, realm, nonce))
+	if (!nonce_is_ours(maker, realm, nonce))
 		return NONCE_STALE;
 	pthread_mutex_lock(&shard->lock);
 	/* another worker may have come first */

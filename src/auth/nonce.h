@@ -22,6 +22,10 @@ struct nonce {
 /* False if it has not even the form of ours. */
 bool nonce_read(struct str text, struct nonce *nonce);
 
+/* True if it was made here for this realm, at any time. */
+bool nonce_is_ours(struct nonce_maker *maker, struct str realm,
+    const struct nonce *nonce);
+
 enum nonce_verdict {
 	NONCE_STALE, /* too old, or none that we made for this realm */
 	NONCE_USED,  /* this count was seen before */

@@ -330,6 +330,12 @@ worker_count(const struct conf *conf)
 }
 
 static bool
+is_alive(void *shared, flow_id flow)
+{
+	return flow_is_alive(shared, flow);
+}
+
+static bool
 set_up(struct daemon *daemon, char **why)
 {
 	const struct conf *conf = &daemon->generation->conf;
@@ -343,7 +349,7 @@ set_up(struct daemon *daemon, char **why)
 	daemon->workers = worker_count(conf);
 	daemon->shared = net_shared_new(daemon->workers);
 	daemon->auth = auth_shared_new();
-	daemon->location = location_new(daemon->shared);
+	daemon->location = location_new(is_alive, daemon->shared);
 	random_bytes(&daemon->key, sizeof daemon->key);
 	for (unsigned i = 0; i < daemon->workers; i++) {
 		struct worker *worker = worker_new(daemon, i);

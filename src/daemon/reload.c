@@ -312,6 +312,12 @@ on_swap(struct letter *letter, void *owner)
 		post(r->daemon->loops[0], r, on_all_swapped);
 }
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 static void
 warn_of_restart(const struct conf *before, const struct conf *now)
 {
@@ -324,6 +330,10 @@ warn_of_restart(const struct conf *before, const struct conf *now)
 		    strcmp(before->control.socket, now->control.socket) == 0 },
 		{ "control.mode",
 		    before->control.mode_bits == now->control.mode_bits },
+		{ "user", same_text(before->user, now->user) },
+		{ "location.store", before->store == now->store },
+		{ "location.path", same_text(before->store_path, now->store_path) },
+		{ "location.durability", before->durability == now->durability },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -67,7 +67,7 @@ restore(struct daemon *daemon, char **why)
 {
 	const struct conf *conf = &daemon->generation->conf;
 	struct journal_conf journal = { conf->store_path,
-		(enum journal_durability)conf->durability };
+		(enum journal_durability)conf->durability, transport_find };
 	int64_t began = clock_mono_ms();
 	size_t loaded;
 

@@ -214,6 +214,7 @@ check_credentials(struct registration *r)
 	switch (judge(r, &credentials)) {
 	case AUTH_RIGHT:
 		count(auth_ok);
+		r->proven = true;
 		if (is_for_us(r, &credentials))
 			return true;
 		refuse(r, 400, "Bad Authorization uri");
@@ -238,6 +239,12 @@ check_credentials(struct registration *r)
 	case AUTH_REPLAYED:
 		count(auth_replayed);
 		tell_failure(r, "replayed_nonce_count", &credentials);
+		break;
+	case AUTH_FOREIGN:
+		count(auth_bad_credentials);
+		/* a connection cannot be forged; a datagram's source can */
+		if (r->hop->transport->reliable)
+			tell_failure(r, "foreign_nonce", &credentials);
 		break;
 	case AUTH_WRONG:
 		if (r->user == NULL) {
@@ -538,7 +545,6 @@ registrar_receive(struct registrar *registrar, const struct sip_message *m,
 	}
 	if (!check_credentials(&r))
 		return;
-	r.proven = true;
 	net_flow_prove(registrar->tools.net, hop->flow, r.user->aor);
 	extensions_check_contacts(&r, &registrar->contacts);
 	if (registrar->conf->refuse_on_failure &&

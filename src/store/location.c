@@ -29,18 +29,20 @@ struct location_shard {
 
 struct location {
 	struct hash_key key;
-	const struct net_shared *shared;
+	bool (*alive)(void *context, flow_id flow);
+	void *context;
 	struct location_observer observer; /* set before there are workers */
 	_Atomic uint64_t last_id;
 	struct location_shard shards[LOCATION_SHARDS];
 };
 
 struct location *
-location_new(const struct net_shared *shared)
+location_new(bool (*alive)(void *context, flow_id flow), void *context)
 {
 	struct location *location = xcalloc(1, sizeof *location);
 
-	location->shared = shared;
+	location->alive = alive;
+	location->context = context;
 	random_bytes(&location->key, sizeof location->key);
 	for (int i = 0; i < LOCATION_SHARDS; i++) {
 		pthread_mutex_init(&location->shards[i].lock, NULL);
@@ -444,7 +446,7 @@ bool
 location_is_reachable(const struct location *location,
     const struct binding *binding)
 {
-	return flow_is_alive(location->shared, binding->flow);
+	return location->alive(location->context, binding->flow);
 }
 
 /* ---- all of them ---- */

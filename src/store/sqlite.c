@@ -48,6 +48,7 @@ static const char schema[] =
 
 struct handle {
 	sqlite3 *db;
+	const struct journal_conf *conf;
 	sqlite3_stmt *statements[STATEMENTS];
 };
 
@@ -94,7 +95,10 @@ static bool
 set_up(struct handle *h, const struct journal_conf *conf, char **why)
 {
 	int version;
-	bool done = sqlite3_exec(h->db, "PRAGMA journal_mode=WAL;"
+	bool done;
+
+	h->conf = conf;
+	done = sqlite3_exec(h->db, "PRAGMA journal_mode=WAL;"
 	                                "PRAGMA wal_autocheckpoint=4000;"
 	                                "PRAGMA cache_size=-65536;", NULL, NULL,
 	                NULL) == SQLITE_OK &&
@@ -305,7 +309,7 @@ sqlite_load(void *handle,
 			.reg_id = (uint32_t)sqlite3_column_int64(s, 9),
 			.gruu_epoch = (uint32_t)sqlite3_column_int64(s, 10),
 			.q = (uint16_t)sqlite3_column_int64(s, 11),
-			.hop = { .transport = transport_find(column(s, 12)),
+			.hop = { .transport = h->conf->transport_of(column(s, 12)),
 			    .peer = address_column(s, 13),
 			    .local = address_column(s, 14) },
 			.expires_at = sqlite3_column_int64(s, 15),

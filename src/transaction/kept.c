@@ -12,7 +12,8 @@
 enum {
 	CHUNK = 256 << 10,
 	SPARE_MAX = 16,  /* chunks kept for the next ones */
-	BATCH = 2000,    /* ended a turn, so that others get theirs */
+	BATCH = 256,     /* ended by the timer at once, so that others get their turn */
+	SHARE = 3,       /* ended with each that is added: they never pile up */
 	TABLES = 16      /* to grow in small steps */
 };
 
@@ -125,19 +126,26 @@ drop_oldest(struct kept_queue *queue)
 	give_chunk(queue, chunk);
 }
 
+static bool
+drop_due(struct kept_queue *queue, int most)
+{
+	int64_t now = loop_now(queue->loop);
+	struct kept *kept;
+
+	while ((kept = oldest(queue)) != NULL && kept->until <= now && most-- > 0)
+		drop_oldest(queue);
+	return kept != NULL;
+}
+
 static void
 on_time(void *argument)
 {
 	struct kept_queue *queue = argument;
 	int64_t now = loop_now(queue->loop);
-	struct kept *kept;
-	int n = 0;
 
-	while ((kept = oldest(queue)) != NULL && kept->until <= now && n++ < BATCH)
-		drop_oldest(queue);
-	if (kept != NULL)
+	if (drop_due(queue, BATCH))
 		timer_set(queue->loop, &queue->timer,
-		    kept->until > now ? kept->until - now : 1);
+		    oldest(queue)->until > now ? oldest(queue)->until - now : 1);
 }
 
 struct kept_queue *
@@ -202,9 +210,10 @@ kept_add(struct kept_queue *queue, const struct tx_match *match,
     uint64_t method, bool merges, const struct hop *hop, struct str bytes)
 {
 	int64_t wait = tx_timer_ms('J', false);
-	struct kept *kept =
-	    allocate(queue, (sizeof *kept + bytes.n + 15) & ~(size_t)15);
+	struct kept *kept;
 
+	drop_due(queue, SHARE);
+	kept = allocate(queue, (sizeof *kept + bytes.n + 15) & ~(size_t)15);
 	kept->key_b = match->key.b;
 	kept->merge_b = match->merge.b;
 	kept->method = method;
