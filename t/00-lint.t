@@ -32,7 +32,7 @@ FLOORS = [
     ["daemon"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# A binding keeps the hop that it came by, which net defines as plain data.
+# Exceptions, each with its reason here: (file, room).
 ALLOWED = set()
 
 # Libraries, and the files that may name them.
