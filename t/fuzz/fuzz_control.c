@@ -126,6 +126,12 @@ remove_socket(void)
 	rmdir(folder);
 }
 
+static bool
+is_alive(void *context, flow_id flow)
+{
+	return flow_is_alive(context, flow);
+}
+
 static void
 start(void)
 {
@@ -145,7 +151,7 @@ start(void)
 	loop = loop_new(0, NULL);
 	shared = net_shared_new(1);
 	net = net_new(shared, loop, &conf, &handler);
-	location = location_new(shared);
+	location = location_new(is_alive, shared);
 	bind_some();
 	tools.location = location;
 	tools.shared = shared;

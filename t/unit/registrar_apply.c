@@ -24,6 +24,12 @@ struct fixture {
 	char text[16384];
 };
 
+static bool
+is_alive(void *shared, flow_id flow)
+{
+	return flow_is_alive(shared, flow);
+}
+
 static int
 set_up(void **state)
 {
@@ -32,7 +38,7 @@ set_up(void **state)
 	sip_init();
 	f->parser = sip_parser_new();
 	f->shared = net_shared_new(1);
-	f->location = location_new(f->shared);
+	f->location = location_new(is_alive, f->shared);
 	f->policy = (struct apply_policy){ .min_expires = 60,
 		.default_expires = 1800, .max_expires = 7200, .max_contacts = 5 };
 	location_hold(f->location, STR("alice@example.com"), NOW, &f->hold);
