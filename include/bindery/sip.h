@@ -57,7 +57,7 @@ struct sip_line {
 
 enum sip_scheme { SCHEME_OTHER, SCHEME_SIP, SCHEME_SIPS };
 
-/* Escapes of unreserved characters are undone in user and host. */
+/* All as written: escapes stand. */
 struct sip_uri {
 	enum sip_scheme scheme;
 	struct str user, password, host; /* user.p NULL: there is none */

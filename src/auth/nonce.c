@@ -305,7 +305,9 @@ proof_of(const struct auth_shared *shared, struct str realm,
 	uint64_t code;
 
 	memcpy(&code, nonce->code, sizeof code);
-	return (uint32_t)(hash64(&shared->key, realm.p, realm.n) ^ code ^ code >> 32);
+	code ^= hash64(&shared->key, realm.p, realm.n) +
+	    nonce->issued * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(code ^ code >> 32);
 }
 
 /* Held: notes a count of a nonce that is known; false if it is not. */

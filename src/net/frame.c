@@ -22,11 +22,16 @@ find_length(struct str header, struct str *value, unsigned *count)
 		        ascii_lower(line.p[0]) != 'c'))
 			continue;
 		struct str name = str_trim(str_cut(&line, ':'));
-		if (str_caseeq(name, STR("l")) ||
-		    str_caseeq(name, STR("Content-Length"))) {
-			*value = str_trim(line);
-			(*count)++;
+		if (!str_caseeq(name, STR("l")) &&
+		    !str_caseeq(name, STR("Content-Length")))
+			continue;
+		while (p < end && (*p == ' ' || *p == '\t')) { /* a fold */
+			line_end = memchr(p, '\n', (size_t)(end - p));
+			p = line_end != NULL ? line_end + 1 : end;
+			line.n = (size_t)(p - line.p);
 		}
+		*value = str_trim(line);
+		(*count)++;
 	}
 	return *count > 0;
 }

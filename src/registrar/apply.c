@@ -163,6 +163,12 @@ apply_contact(struct application *a, size_t index)
 		refuse(a->plan, 500, "CSeq Out of Order");
 		return;
 	}
+	/*
+	 * Equality of URIs is not transitive: what another contact of this
+	 * request has taken is not taken again.
+	 */
+	if (old != NULL && is_touched(a, old))
+		old = NULL;
 	if (expires == 0) {
 		if (old != NULL)
 			add_step(a, (struct apply_step){ .action = APPLY_DROP,

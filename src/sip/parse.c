@@ -108,7 +108,7 @@ read_via(struct sip_parser *parser, struct sip_message *m)
 {
 	const struct sip_line *line = sip_first(m, HEADER_VIA);
 	struct grammar_via via;
-	struct str rest, value;
+	struct str rest, value, name, text;
 	char *copy;
 
 	if (line == NULL)
@@ -129,7 +129,12 @@ read_via(struct sip_parser *parser, struct sip_message *m)
 	m->via = (struct sip_via){ .protocol = via.protocol,
 		.transport = str_from(via.protocol, 8), .host = via.host,
 		.branch = via.branch, .has_rport = via.has_rport, .after = rest };
-	return (via.port.p == NULL || sip_read_port(via.port, &m->via.port)) &&
+	/* what cannot be walked through could not be written again */
+	for (rest = str_from(value, str_find(value, ';') + 1);
+	     sip_next_param(&rest, &name, &text);)
+		;
+	return rest.n == 0 &&
+	    (via.port.p == NULL || sip_read_port(via.port, &m->via.port)) &&
 	    sip_is_token(m->via.transport);
 }
 

@@ -169,12 +169,14 @@ sip_scan(struct sip_message *m, struct str bytes)
 		ended = feed - at == 1 && *at == '\r';
 		if (feed == at || feed[-1] != '\r')
 			sip_fail(&m->fault, 400, "Bare CR or LF");
+		else if (ended)
+			; /* the empty line is no header line */
 		else if (lines == 0)
 			m->start = (struct str){ at, (size_t)(feed - 1 - at) };
 		else if (lines > SIP_LINES_MAX) {
 			sip_fail(&m->fault, 400, "Too Many Header Lines");
 			break;
-		} else if (!ended && !index_line(m, at, feed + 1))
+		} else if (!index_line(m, at, feed + 1))
 			break;
 		at = feed + 1;
 	}

@@ -43,7 +43,8 @@ scheme_of(struct str text)
 {
 	struct str scheme = str_cut(&text, ':');
 
-	return str_caseeq(scheme, STR("sip")) ? SCHEME_SIP
+	return text.p == NULL                 ? SCHEME_OTHER
+	    : str_caseeq(scheme, STR("sip"))  ? SCHEME_SIP
 	    : str_caseeq(scheme, STR("sips")) ? SCHEME_SIPS
 	                                      : SCHEME_OTHER;
 }
@@ -70,6 +71,23 @@ sip_read_port(struct str text, uint32_t *port)
 	return str_u32(text, port) && *port > 0 && *port <= 65535;
 }
 
+/*
+ * User and password as written: Sofia undoes escapes that make a difference
+ * (19.1.4: a reserved character is not its escape).
+ */
+static void
+read_userinfo(struct str text, struct sip_uri *uri)
+{
+	struct str info;
+
+	str_cut(&text, ':');
+	info = (struct str){ text.p, str_find(text, '@') };
+	if (info.n == text.n)
+		return;
+	uri->user = str_cut(&info, ':');
+	uri->password = info;
+}
+
 bool
 sip_read_uri(struct sip_parser *parser, struct str text, struct sip_uri *uri)
 {
@@ -86,8 +104,7 @@ sip_read_uri(struct sip_parser *parser, struct str text, struct sip_uri *uri)
 	copy = sip_copy(parser, text);
 	if (copy == NULL || !grammar_uri(copy, &parts))
 		return false;
-	uri->user = parts.user;
-	uri->password = parts.password;
+	read_userinfo(text, uri);
 	uri->host = parts.host;
 	uri->params = parts.params;
 	uri->headers = parts.headers;

@@ -215,10 +215,13 @@ on_failed_send(void *argument)
 {
 	struct transaction *tx = argument;
 
-	if (tx->doomed) /* it ended meanwhile, and left its release to us */
+	if (tx->doomed) { /* it ended meanwhile, and left its release to us */
 		release(tx);
-	else
-		play(tx, TX_ON_ERROR, NULL);
+		return;
+	}
+	play(tx, TX_ON_ERROR, NULL);
+	if (is_over(tx)) /* a state without a time, that waited for this */
+		terminate(tx);
 }
 
 /* Failure comes later as an event of its own, never inside another. */
