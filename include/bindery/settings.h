@@ -50,6 +50,7 @@ struct setting {
 	const char *unit; /* "seconds", "bytes" */
 	bool required;
 	bool restart; /* a reload does not change it */
+	bool secret;  /* no fault quotes it */
 };
 
 /*

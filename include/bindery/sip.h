@@ -218,14 +218,8 @@ struct sip_credentials {
 bool sip_read_credentials(struct sip_parser *parser,
     const struct sip_line *line, struct sip_credentials *credentials);
 
-/* ---- addresses of record and URIs ---- */
+/* ---- URIs ---- */
 
-enum { SIP_AOR_MAX = 512 };
-/*
- * Writes the canonical address of record (RFC 3261 10.3 step 5): user with
- * escapes undone, `domain` as given, "sip:user@domain" without the scheme.
- */
-void sip_write_aor(struct out *out, struct str user, struct str domain);
 /* RFC 3261 19.1.4. */
 bool sip_uri_equal(const struct sip_uri *a, const struct sip_uri *b);
 

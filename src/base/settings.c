@@ -20,6 +20,7 @@ struct reader {
 	unsigned line; /* of a file of one object a line; else 0 */
 	const char *steps[DEPTH_MAX];
 	size_t depth;
+	bool secret; /* what is read now must not be quoted */
 	struct faults *faults;
 };
 
@@ -44,8 +45,13 @@ fault(struct reader *r, const char *format, ...)
 static void
 expected(struct reader *r, const char *what, const json_t *got)
 {
-	char *text = json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT);
+	char *text;
 
+	if (r->secret) {
+		fault(r, "expected %s", what);
+		return;
+	}
+	text = json_dumps(got, JSON_ENCODE_ANY | JSON_COMPACT);
 	fault(r, "expected %s, got %.120s", what, text != NULL ? text : "nothing");
 	free(text);
 }
@@ -95,6 +101,17 @@ nearest(const struct settings *object, const char *name)
 		}
 	}
 	return best;
+}
+
+static void
+unknown_key(struct reader *r, const struct settings *object, const char *name)
+{
+	const char *known = nearest(object, name);
+
+	if (known != NULL)
+		fault(r, "unknown key, the nearest known one is \"%s\"", known);
+	else
+		fault(r, "unknown key");
 }
 
 /* ---- reading ---- */
@@ -153,7 +170,8 @@ read_string(struct reader *r, const struct setting *s, const json_t *json,
 {
 	const char *value = json_string_value(json);
 
-	if (value == NULL || *value == '\0' || strlen(value) != json_string_length(json)) {
+	if (value == NULL || *value == '\0' ||
+	    strlen(value) != json_string_length(json)) {
 		expected(r, "a string that is not empty", json);
 		return;
 	}
@@ -236,7 +254,9 @@ read_value(struct reader *r, const struct setting *s, const json_t *json,
     char *to)
 {
 	void *at = to + s->offset;
+	bool was_secret = r->secret;
 
+	r->secret = was_secret || s->secret;
 	switch (s->type) {
 	case SETTING_BOOL:
 		if (!json_is_boolean(json))
@@ -266,6 +286,7 @@ read_value(struct reader *r, const struct setting *s, const json_t *json,
 		read_map(r, s, json, at);
 		break;
 	}
+	r->secret = was_secret;
 }
 
 static void
@@ -312,8 +333,7 @@ read_object(struct reader *r, const struct settings *object,
 			s++;
 		r->steps[r->depth++] = name;
 		if (s->name == NULL)
-			fault(r, "unknown key, the nearest known one is \"%s\"",
-			    nearest(object, name));
+			unknown_key(r, object, name);
 		else if (r->depth < DEPTH_MAX - 1)
 			read_value(r, s, value, to);
 		r->depth--;

@@ -206,6 +206,7 @@ const struct settings conf_settings = { root_rows, sizeof(struct conf),
 struct checker {
 	const char *path;
 	struct str json;
+	bool readable; /* the tables found no fault */
 	struct faults *faults;
 };
 
@@ -291,7 +292,7 @@ check_listeners(const struct checker *c, struct conf *conf)
 
 		snprintf(index, sizeof index, "%zu", i);
 		check_listener(c, conf, &listeners[i], index);
-		for (size_t j = 0; j < i; j++)
+		for (size_t j = 0; j < i && c->readable; j++)
 			if (listeners[j].at.family != 0 &&
 			    listeners[j].transport == listeners[i].transport &&
 			    addr_eq(&listeners[j].at, &listeners[i].at))
@@ -411,15 +412,15 @@ check_rest(const struct checker *c, struct conf *conf)
 bool
 conf_read(struct conf *conf, const char *path, struct faults *faults)
 {
-	struct checker c = { .path = path, .faults = faults };
-	bool readable = settings_read_file(&conf_settings, path, conf, faults);
+	struct checker c = { .path = path, .faults = faults,
+		.readable = settings_read_file(&conf_settings, path, conf, faults) };
 	char *text = read_file(path, SIZE_MAX, &c.json.n);
 
 	if (text == NULL)
 		return false;
 	c.json.p = text;
 	/* with a table's faults too, so that all faults come in one go */
-	if (readable || conf->listeners.items != NULL) {
+	if (c.readable || conf->listeners.items != NULL) {
 		check_listeners(&c, conf);
 		check_domains(&c, conf);
 		check_algorithms(&c, conf);

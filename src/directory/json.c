@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "bindery/alloc.h"
+#include "bindery/aor.h"
 #include "bindery/settings.h"
 
 /* clang-format off */
@@ -15,11 +16,11 @@ struct ha1_conf {
 	char *hex[DIGEST_ALGORITHMS];
 };
 static const struct setting ha1_rows[] = {
-	{ "SHA-512-256", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_SHA512_256]),
+	{ "SHA-512-256", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_SHA512_256]), .secret = true,
 	  .help = "SHA-512/256 of username:realm:password, 64 hexadecimal digits" },
-	{ "SHA-256", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_SHA256]),
+	{ "SHA-256", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_SHA256]), .secret = true,
 	  .help = "SHA-256 of username:realm:password, 64 hexadecimal digits" },
-	{ "MD5", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_MD5]),
+	{ "MD5", SETTING_STRING, offsetof(struct ha1_conf, hex[DIGEST_MD5]), .secret = true,
 	  .help = "MD5 of username:realm:password, 32 hexadecimal digits" },
 	{ 0 }
 };
@@ -38,9 +39,9 @@ static const struct setting user_rows[] = {
 	  .help = "The name in credentials and before the @ of the address of record." },
 	{ "domain", SETTING_STRING, offsetof(struct user_conf, domain), .required = true,
 	  .help = "A domain of the configuration, or one of its aliases." },
-	{ "password", SETTING_STRING, offsetof(struct user_conf, password),
+	{ "password", SETTING_STRING, offsetof(struct user_conf, password), .secret = true,
 	  .help = "The clear password; `binderyctl passwd` makes hashes to put in its place." },
-	{ "ha1", SETTING_OBJECT, offsetof(struct user_conf, ha1), .object = &ha1_object,
+	{ "ha1", SETTING_OBJECT, offsetof(struct user_conf, ha1), .secret = true, .object = &ha1_object,
 	  .help = "Hashes in place of a password, by algorithm." },
 	{ "aliases", SETTING_STRINGS, offsetof(struct user_conf, aliases),
 	  .help = "Other addresses of record of the user: sip:name@domain." },
@@ -113,9 +114,7 @@ put_alias(const struct loader *l, struct out *out, const char *text)
 	found = l->domain_of(l->context, domain);
 	if (found.name.p != NULL)
 		domain = found.name;
-	out_add(out, user);
-	out_char(out, '@');
-	out_add(out, domain);
+	aor_write(out, user, domain);
 	return true;
 }
 

@@ -25,13 +25,17 @@ find_length(struct str header, struct str *value, unsigned *count)
 		if (!str_caseeq(name, STR("l")) &&
 		    !str_caseeq(name, STR("Content-Length")))
 			continue;
+		(*count)++;
+		if (line.p == NULL) { /* no colon: a length, but a bad one */
+			*value = STR("");
+			continue;
+		}
 		while (p < end && (*p == ' ' || *p == '\t')) { /* a fold */
 			line_end = memchr(p, '\n', (size_t)(end - p));
 			p = line_end != NULL ? line_end + 1 : end;
 			line.n = (size_t)(p - line.p);
 		}
 		*value = str_trim(line);
-		(*count)++;
 	}
 	return *count > 0;
 }

@@ -33,10 +33,12 @@ put16(unsigned char *p, unsigned value)
 	return p + 2;
 }
 
+enum { ALL_KNOWN = -1, MALFORMED = -2 };
+
 /*
  * The first attribute that must be understood and is not: those that may
  * stand in a Binding request (RFC 5389 15, RFC 3489's requests for a change
- * of address are refused). 0: all well; -1: malformed.
+ * of address are refused). ALL_KNOWN, or MALFORMED.
  */
 static int
 first_unknown(const unsigned char *p, size_t n)
@@ -46,14 +48,14 @@ first_unknown(const unsigned char *p, size_t n)
 		size_t padded = 4 + ((size_t)size + 3) / 4 * 4;
 
 		if (padded > n)
-			return -1;
+			return MALFORMED;
 		/* USERNAME and MESSAGE-INTEGRITY ask for nothing of us */
 		if (type < 0x8000 && type != 0x0006 && type != 0x0008)
 			return (int)type;
 		p += padded;
 		n -= padded;
 	}
-	return n == 0 ? 0 : -1;
+	return n == 0 ? ALL_KNOWN : MALFORMED;
 }
 
 static unsigned char *
@@ -99,15 +101,15 @@ stun_answer(struct str bytes, const struct addr *peer,
 	    get16(request + 2) != bytes.n - HEADER || bytes.n % 4 != 0)
 		return 0;
 	unknown = first_unknown(request + HEADER, bytes.n - HEADER);
-	if (unknown < 0)
+	if (unknown == MALFORMED)
 		return 0;
-	if (unknown > 0)
+	if (unknown != ALL_KNOWN)
 		end = put_refusal(end, (unsigned)unknown);
 	else if (memcmp(request + 4, cookie, COOKIE_SIZE) == 0)
 		end = put_address(end, peer, request + 4);
 	else
 		end = put_address(end, peer, NULL); /* RFC 3489 */
-	put16(answer, unknown > 0 ? BINDING_ERROR : BINDING_SUCCESS);
+	put16(answer, unknown != ALL_KNOWN ? BINDING_ERROR : BINDING_SUCCESS);
 	put16(answer + 2, (unsigned)(end - answer - HEADER));
 	memcpy(answer + 4, request + 4, 16); /* cookie and transaction id */
 	return (size_t)(end - answer);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "bindery/alloc.h"
+#include "bindery/aor.h"
 #include "bindery/count.h"
 #include "bindery/log.h"
 #include "bindery/rand.h"
@@ -281,7 +282,7 @@ check_aor(struct registration *r)
 		return refuse(r, 404, sip_reason(404));
 	if (str_eq(name, STR("*")))
 		name = (struct str){ lower, to->host.n };
-	sip_write_aor(&out, to->user, name);
+	aor_write(&out, to->user, name);
 	if (out.full)
 		return refuse(r, 400, "Bad To");
 	r->aor = out_str(&out);

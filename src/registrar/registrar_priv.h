@@ -2,6 +2,7 @@
 #ifndef BINDERY_REGISTRAR_PRIV_H
 #define BINDERY_REGISTRAR_PRIV_H
 
+#include "bindery/aor.h"
 #include "bindery/registrar.h"
 
 enum { ANSWER_SIZE = 196608, TEXTS_SIZE = 65536, AOR_TEXTS_MAX = 49152 };
@@ -42,7 +43,7 @@ struct registration {
 	uint32_t min_expires; /* for a 423 */
 	size_t head;          /* of an answer: up to its CSeq line */
 	struct str unsupported; /* for a 420 */
-	char host_text[256], aor_text[SIP_AOR_MAX], path_text[4096],
+	char host_text[256], aor_text[AOR_MAX], path_text[4096],
 	    unsupported_text[512];
 	struct str path;
 	struct sip_fault fault;

@@ -112,31 +112,6 @@ sip_read_uri(struct sip_parser *parser, struct str text, struct sip_uri *uri)
 	    sip_is_host(uri->host) && (uri->user.p == NULL || uri->user.n > 0);
 }
 
-void
-sip_write_aor(struct out *out, struct str user, struct str domain)
-{
-	for (size_t i = 0; i < user.n; i++) {
-		int c = (unsigned char)user.p[i];
-
-		if (c == '%' && i + 2 < user.n) {
-			c = hex_digit(user.p[i + 1]) << 4 | hex_digit(user.p[i + 2]);
-			i += 2;
-			/* what would not be text any more stays escaped */
-			if (c <= ' ' || c >= 0x7f || c == '%') {
-				static const char digits[] = "0123456789ABCDEF";
-
-				out_char(out, '%');
-				out_char(out, digits[c >> 4 & 15]);
-				out_char(out, digits[c & 15]);
-				continue;
-			}
-		}
-		out_char(out, (char)c);
-	}
-	out_char(out, '@');
-	out_add(out, domain);
-}
-
 /* ---- comparison, RFC 3261 19.1.4 ---- */
 
 /* The next character with its escape undone; *at moves behind it. */
@@ -231,8 +206,10 @@ sip_uri_equal(const struct sip_uri *a, const struct sip_uri *b)
 	return a->scheme == b->scheme && a->scheme != SCHEME_OTHER &&
 	    a->port == b->port && same_text(a->user, b->user, true) &&
 	    same_text(a->password, b->password, true) &&
-	    str_caseeq(a->host, b->host) && params_agree(a->params, b->params) &&
-	    params_agree(b->params, a->params) &&
+	    str_caseeq(a->host, b->host) &&
+	    (str_eq(a->params, b->params) ||
+	        (params_agree(a->params, b->params) &&
+	            params_agree(b->params, a->params))) &&
 	    headers_within(a->headers, b->headers) &&
 	    headers_within(b->headers, a->headers);
 }

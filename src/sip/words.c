@@ -103,7 +103,7 @@ sip_init(void)
 			sip_chars[c] |= CHAR_TOKEN;
 		if (alnum || strchr("-._", c) != NULL)
 			sip_chars[c] |= CHAR_HOST;
-		if (c > ' ' && c < 0x7f && strchr("<>\"\\^`{}|%", c) == NULL)
+		if (c > ' ' && c < 0x7f && strchr("<>\"\\^`{}|%#", c) == NULL)
 			sip_chars[c] |= CHAR_URI;
 		if (c > ' ' && c < 0x7f && strchr("\"<>,;", c) == NULL)
 			sip_chars[c] |= CHAR_VALUE;

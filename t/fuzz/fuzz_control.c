@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -145,6 +146,7 @@ start(void)
 	char *why = NULL;
 	pthread_t thread;
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	log_set_level(LOG_ERROR);
 	user = (struct user){ .username = STR("u1"), .domain = STR("example.com"),
 		.aor = STR("u1@example.com"), .enabled = true };

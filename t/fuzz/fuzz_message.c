@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "bindery/aor.h"
 #include "bindery/sip.h"
 
 #include "fuzz.h"
@@ -83,12 +84,12 @@ read_credentials(const struct sip_message *m)
 static void
 write_aor(const struct sip_message *m)
 {
-	char text[SIP_AOR_MAX];
+	char text[AOR_MAX];
 	struct out out = out_to(text, sizeof text);
 
 	if (m->to.uri.scheme == SCHEME_OTHER)
 		return;
-	sip_write_aor(&out, m->to.uri.user, STR("example.com"));
+	aor_write(&out, m->to.uri.user, STR("example.com"));
 	for (size_t i = 0; i < out_size(&out); i++)
 		fuzz_must((unsigned char)text[i] > ' ' &&
 		    (unsigned char)text[i] < 0x7f);

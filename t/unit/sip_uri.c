@@ -1,6 +1,7 @@
 /* URIs: reading, the comparison of RFC 3261 19.1.4, addresses of record. */
 #include "config.h"
 
+#include "bindery/aor.h"
 #include "message.h"
 
 static bool
@@ -73,6 +74,33 @@ a_scheme_without_a_colon_is_no_uri(void **state)
 	parse_with(p, NULL, NULL);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_for(bad[i], !read_uri(p, bad[i], &uri));
+}
+
+static void
+a_number_sign_must_be_escaped(void **state)
+{
+	static const char *const bad[] = { "sip:a#b@c", "sip:a@b#", "sip:a@b#c",
+		"sip:a@b;x=1#y", "sip:a@b;x=1#", "sip:a%23@b#" };
+	struct parsing *p = *state;
+	struct sip_uri uri;
+
+	parse_with(p, NULL, NULL);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_for(bad[i], !read_uri(p, bad[i], &uri));
+	assert_true(read_uri(p, "sip:%2300@b", &uri));
+}
+
+static void
+a_uri_with_a_parameter_twice_is_refused_or_equals_itself(void **state)
+{
+	static const char text[] = "sip:a@b;x=1;x=2";
+	struct parsing *p = *state;
+	struct sip_uri a, b;
+
+	parse_with(p, NULL, NULL);
+	/* "any given parameter-name MUST NOT appear more than once" (19.1.1) */
+	if (read_uri(p, text, &a) && read_uri(p, text, &b))
+		assert_true(sip_uri_equal(&a, &b));
 }
 
 static void
@@ -226,12 +254,12 @@ static void
 check_aor(struct parsing *p, const char *uri, const char *expected)
 {
 	struct sip_uri parts;
-	char memory[SIP_AOR_MAX];
+	char memory[AOR_MAX];
 	struct out out = out_to(memory, sizeof memory);
 
 	parse_with(p, NULL, NULL);
 	assert_for(uri, read_uri(p, uri, &parts));
-	sip_write_aor(&out, parts.user, STR("example.com"));
+	aor_write(&out, parts.user, STR("example.com"));
 	assert_false(out.full);
 	assert_str(out_str(&out), expected);
 }
@@ -274,7 +302,7 @@ an_address_of_record_never_overruns(void **state)
 	struct out out = out_to(memory, sizeof memory);
 
 	(void)state;
-	sip_write_aor(&out, STR("alice"), STR("example.com"));
+	aor_write(&out, STR("alice"), STR("example.com"));
 	assert_true(out.full);
 }
 
@@ -286,6 +314,8 @@ main(void)
 		PARSING_TEST(escapes_stand_as_they_were_written),
 		PARSING_TEST(what_is_no_uri_is_refused),
 		PARSING_TEST(a_scheme_without_a_colon_is_no_uri),
+		PARSING_TEST(a_number_sign_must_be_escaped),
+		PARSING_TEST(a_uri_with_a_parameter_twice_is_refused_or_equals_itself),
 		PARSING_TEST(odd_but_legal_uris_are_read),
 		PARSING_TEST(the_equal_pairs_of_19_1_4_are_equal),
 		PARSING_TEST(the_unequal_pairs_of_19_1_4_are_not),
