@@ -95,7 +95,7 @@ bool
 str_is_utf8(struct str text)
 {
 	const unsigned char *p = (const unsigned char *)text.p;
-	const unsigned char *end = p + text.n;
+	const unsigned char *end = text.n > 0 ? p + text.n : p;
 
 	while (p < end) {
 		unsigned c = *p++;

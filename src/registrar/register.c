@@ -540,14 +540,16 @@ registrar_receive(struct registrar *registrar, const struct sip_message *m,
 	r.hop = hop;
 	r.match = match;
 	r.now = now;
-	if (!find_domain(&r) || !check_requirements(&r) || !read_contacts(&r)) {
+	if (!find_domain(&r) || !check_requirements(&r)) {
 		answer_fault(&r);
 		return;
 	}
 	if (!check_credentials(&r))
 		return;
 	net_flow_prove(registrar->tools.net, hop->flow, r.user->aor);
-	extensions_check_contacts(&r, &registrar->contacts);
+	/* nobody reads the contacts of who proved nothing */
+	if (read_contacts(&r))
+		extensions_check_contacts(&r, &registrar->contacts);
 	if (registrar->conf->refuse_on_failure &&
 	    registrar->journal != NULL &&
 	    journal_has_failed(registrar->journal))

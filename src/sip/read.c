@@ -22,6 +22,8 @@ find_unquoted(struct str text, char c)
 {
 	size_t from = 0;
 
+	if (text.n == 0)
+		return 0;
 	for (;;) {
 		struct str rest = { text.p + from, text.n - from };
 		size_t at = str_find(rest, c);
@@ -81,10 +83,11 @@ is_quoted(struct str text)
 bool
 sip_next_param(struct str *rest, struct str *name, struct str *value)
 {
-	const char *p = rest->p, *end = p + rest->n, *start;
+	const char *p = rest->p, *end, *start;
 
 	if (rest->n == 0)
 		return false;
+	end = p + rest->n;
 	while (p < end && str_is_blank(*p))
 		p++;
 	for (start = p; p < end && (sip_chars[(unsigned char)*p] & CHAR_TOKEN);)

@@ -48,7 +48,7 @@ static struct chunk *
 new_chunk(size_t size)
 {
 	struct chunk *chunk = mmap(NULL, size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	if (chunk == MAP_FAILED)
 		abort();
