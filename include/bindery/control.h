@@ -29,7 +29,6 @@ struct control_status {
 struct control_tools {
 	void *context;
 	struct location *location;
-	const struct net_shared *shared;
 	unsigned workers;
 	struct loop *const *loops; /* of all workers; the first is control's */
 	struct net *const *nets;

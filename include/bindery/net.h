@@ -144,7 +144,6 @@ void net_unlisten(struct net *net, unsigned key);
 bool net_send(struct net *net, const struct hop *hop, struct str bytes);
 /* This connection has proven a user: the limits for strangers no longer apply. */
 void net_flow_prove(struct net *net, flow_id flow, struct str aor);
-void net_close(struct net *net, flow_id flow);
 
 struct connection_info {
 	flow_id id;

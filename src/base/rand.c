@@ -25,10 +25,3 @@ random_u64(void)
 	random_bytes(&number, sizeof number);
 	return number;
 }
-
-uint32_t
-random_below(uint32_t limit)
-{
-	/* the bias of a 64-bit number is below 2^-32 */
-	return (uint32_t)(random_u64() % limit);
-}

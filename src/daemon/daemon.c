@@ -365,7 +365,6 @@ set_up(struct daemon *daemon, char **why)
 	if (!listeners_open(daemon, why))
 		return false;
 	tools.location = daemon->location;
-	tools.shared = daemon->shared;
 	tools.workers = daemon->workers;
 	daemon->control = control_new(&tools, conf->control.socket,
 	    conf->control.mode_bits, why);

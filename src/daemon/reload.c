@@ -23,6 +23,7 @@ struct addition {
 struct reload {
 	struct daemon *daemon;
 	pthread_t thread;
+	bool threaded;
 	struct generation *next; /* NULL: there were faults */
 	struct faults faults;
 	struct addition *additions;
@@ -201,6 +202,21 @@ on_lost_user(void *context, struct str aor, const struct binding *binding)
 
 /* ---- the end ---- */
 
+static bool
+start_thread(struct reload *r, void *(*run)(void *argument))
+{
+	r->threaded = pthread_create(&r->thread, NULL, run, r) == 0;
+	return r->threaded;
+}
+
+static void
+join_thread(struct reload *r)
+{
+	if (r->threaded)
+		pthread_join(r->thread, NULL);
+	r->threaded = false;
+}
+
 static void
 free_reload(struct reload *r)
 {
@@ -216,7 +232,7 @@ end(struct daemon *daemon)
 {
 	struct reload *r = daemon->reload;
 
-	pthread_join(r->thread, NULL);
+	join_thread(r);
 	daemon->reload = NULL;
 	free_reload(r);
 	notify("READY=1");
@@ -294,9 +310,9 @@ on_all_swapped(struct letter *letter, void *owner)
 	struct reload *r = worker->daemon->reload;
 
 	free(letter);
-	pthread_join(r->thread, NULL);
-	if (pthread_create(&r->thread, NULL, sweep, r) != 0)
-		abort();
+	join_thread(r);
+	if (!start_thread(r, sweep))
+		sweep(r); /* better late for others than never */
 }
 
 static void
@@ -422,8 +438,11 @@ reload_begin(struct daemon *daemon)
 	r = xcalloc(1, sizeof *r);
 	r->daemon = daemon;
 	daemon->reload = r;
-	if (pthread_create(&r->thread, NULL, read_all, r) != 0)
-		abort();
+	if (!start_thread(r, read_all)) {
+		faults_add(&r->faults, daemon->path, 0, "",
+		    "cannot be read: the system has no thread left");
+		fail(daemon);
+	}
 }
 
 void
@@ -431,7 +450,7 @@ reload_free(struct daemon *daemon)
 {
 	if (daemon->reload == NULL)
 		return;
-	pthread_join(daemon->reload->thread, NULL);
+	join_thread(daemon->reload);
 	free_reload(daemon->reload);
 	daemon->reload = NULL;
 }

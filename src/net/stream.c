@@ -112,15 +112,6 @@ stream_free_all(struct net *net)
 		stream_close(net->connections);
 }
 
-void
-net_close(struct net *net, flow_id flow)
-{
-	struct flow *found = slots_find(net->slots, flow);
-
-	if (found != NULL && found->transport->ops->stream != NULL)
-		stream_close(container_of(found, struct connection, flow));
-}
-
 /* ---- time limits ---- */
 
 static int64_t

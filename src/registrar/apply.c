@@ -156,9 +156,6 @@ apply_contact(struct application *a, size_t index)
 
 	if (is_said_again(a, index))
 		return;
-	if (contact->address.uri.scheme == SCHEME_OTHER && expires > 0 &&
-	    contact->address.uri_text.n == 0)
-		refuse(a->plan, 400, "Bad Contact");
 	if (old != NULL && !is_in_order(a, old)) {
 		refuse(a->plan, 500, "CSeq Out of Order");
 		return;

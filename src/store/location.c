@@ -51,6 +51,15 @@ location_new(bool (*alive)(void *context, flow_id flow), void *context)
 	return location;
 }
 
+/* The AOR in slot number `slot` of a shard, or NULL. */
+static struct location_aor *
+aor_at(const struct location_shard *shard, size_t slot)
+{
+	struct hash_node *node = hash_at(&shard->aors, slot);
+
+	return node != NULL ? container_of(node, struct location_aor, node) : NULL;
+}
+
 void
 location_free(struct location *location)
 {
@@ -60,13 +69,9 @@ location_free(struct location *location)
 		struct location_shard *shard = &location->shards[i];
 
 		for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
-			struct hash_node *node = hash_at(&shard->aors, s);
-			struct location_aor *aor;
+			struct location_aor *aor = aor_at(shard, s);
 
-			if (node == NULL)
-				continue;
-			aor = container_of(node, struct location_aor, node);
-			while (aor->first != NULL) {
+			while (aor != NULL && aor->first != NULL) {
 				struct binding *binding = aor->first;
 
 				aor->first = binding->next;
@@ -546,16 +551,16 @@ least_from(const struct location_shard *shard, uint64_t from,
 	size_t n = 0;
 
 	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
-		struct hash_node *node = hash_at(&shard->aors, s);
+		struct location_aor *aor = aor_at(shard, s);
 
-		if (node == NULL || node->hash < from ||
-		    (n == limit && node->hash >= heap[0]->node.hash))
+		if (aor == NULL || aor->node.hash < from ||
+		    (n == limit && aor->node.hash >= heap[0]->node.hash))
 			continue;
 		if (n < limit) {
-			heap[n] = container_of(node, struct location_aor, node);
+			heap[n] = aor;
 			sift_up(heap, n++);
 		} else {
-			heap[0] = container_of(node, struct location_aor, node);
+			heap[0] = aor;
 			sift_down(heap, n, 0);
 		}
 	}
@@ -603,13 +608,9 @@ unwanted(const struct location_shard *shard,
 
 	*count = 0;
 	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
-		struct hash_node *node = hash_at(&shard->aors, s);
-		struct location_aor *aor;
+		struct location_aor *aor = aor_at(shard, s);
 
-		if (node == NULL)
-			continue;
-		aor = container_of(node, struct location_aor, node);
-		if (keep(context, name_of(aor)))
+		if (aor == NULL || keep(context, name_of(aor)))
 			continue;
 		list = xrealloc(list, (*count + 1) * sizeof *list);
 		list[(*count)++] = aor;

@@ -156,7 +156,6 @@ start(void)
 	location = location_new(is_alive, shared);
 	bind_some();
 	tools.location = location;
-	tools.shared = shared;
 	tools.loops = &loop;
 	tools.nets = &net;
 	fuzz_must(mkdtemp(folder) != NULL);
