@@ -101,7 +101,6 @@ struct registrar_tools {
 	struct tx_table *transactions;
 	struct auth *auth;
 	struct location *location;
-	struct hash_key tag_key; /* the same in all workers */
 	registrar_domain_fn domain_of;
 	/* Told while an AOR may be held: post, do not wait. */
 	void (*news)(void *context, const struct registrar_news *news);

@@ -32,8 +32,14 @@ str_eq(struct str a, struct str b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* As str_caseeq(), for texts of one length. */
+bool str_casesame(const char *a, const char *b, size_t n);
 /* Equal but for the case of ASCII letters, whatever the locale. */
-bool str_caseeq(struct str a, struct str b);
+static inline bool
+str_caseeq(struct str a, struct str b)
+{
+	return a.n == b.n && str_casesame(a.p, b.p, a.n);
+}
 /* Order as by memcmp, the shorter first. */
 int str_cmp(struct str a, struct str b);
 static inline bool

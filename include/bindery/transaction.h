@@ -122,6 +122,15 @@ struct tx_match {
 /* Fills `match` for tx_server_new(). */
 enum tx_verdict tx_receive_request(struct tx_table *table,
     const struct sip_message *m, struct tx_match *match);
+/* A tag for To that is the same each time the same request comes (8.2.7). */
+static inline void
+tx_tag(const struct tx_match *match, char tag[SIP_TAG_SIZE])
+{
+	struct out out = out_to(tag, SIP_TAG_SIZE);
+
+	/* the half that places nothing in a table: it may be known */
+	out_hex(&out, match->key.b, SIP_TAG_SIZE);
+}
 
 /*
  * A server transaction for a request that tx_receive_request() called new.

@@ -10,10 +10,18 @@
 #include "bindery/sip.h"
 #include "nonce.h"
 
+/* The last H(method:uri) of an algorithm: most requests ask for the same. */
+struct known_ha2 {
+	char text[128];
+	size_t n;
+	char hex[DIGEST_HEX_MAX];
+};
+
 struct auth {
 	struct auth_shared *shared;
 	struct nonce_maker *nonces;
 	unsigned char dummy[DIGEST_MAX]; /* the HA1 of who does not exist */
+	struct known_ha2 known[DIGEST_ALGORITHMS];
 };
 
 struct auth *
@@ -36,34 +44,82 @@ auth_free(struct auth *auth)
 	free(auth);
 }
 
-void
-auth_response(enum digest_algorithm algorithm, const unsigned char *ha1,
-    struct str method, const struct sip_credentials *c,
+static void
+hash_hex(enum digest_algorithm algorithm, const struct str *parts, size_t n,
     char hex[DIGEST_HEX_MAX])
 {
-	const struct str a2[] = { method, STR(":"), c->uri };
-	size_t size = digest_size(algorithm);
 	unsigned char hash[DIGEST_MAX];
-	char ha1_hex[DIGEST_HEX_MAX], ha2_hex[DIGEST_HEX_MAX];
+
+	digest_hash(algorithm, parts, n, hash);
+	hex_write(hex, hash, digest_size(algorithm));
+}
+
+static void
+hash_ha2(enum digest_algorithm algorithm, struct str method, struct str uri,
+    char hex[DIGEST_HEX_MAX])
+{
+	const struct str parts[] = { method, STR(":"), uri };
+
+	hash_hex(algorithm, parts, 3, hex);
+}
+
+static const char *
+ha2_of(struct auth *auth, enum digest_algorithm algorithm, struct str method,
+    struct str uri)
+{
+	struct known_ha2 *known = &auth->known[algorithm];
+	char text[sizeof known->text];
+	struct out out = out_to(text, sizeof text);
+
+	out_add(&out, method);
+	out_char(&out, ':');
+	out_add(&out, uri);
+	if (!out.full &&
+	    str_eq(out_str(&out), (struct str){ known->text, known->n }))
+		return known->hex;
+	known->n = 0;
+	hash_ha2(algorithm, method, uri, known->hex);
+	if (!out.full) {
+		known->n = out_size(&out);
+		memcpy(known->text, text, known->n);
+	}
+	return known->hex;
+}
+
+static void
+hash_response(enum digest_algorithm algorithm, const unsigned char *ha1,
+    const char *ha2_hex, const struct sip_credentials *c,
+    char hex[DIGEST_HEX_MAX])
+{
+	size_t size = digest_size(algorithm);
+	char ha1_hex[DIGEST_HEX_MAX];
 	const struct str colon = STR(":");
 	const struct str ha1_text = { ha1_hex, 2 * size };
 	const struct str ha2_text = { ha2_hex, 2 * size };
 
 	hex_write(ha1_hex, ha1, size);
-	digest_hash(algorithm, a2, 3, hash);
-	hex_write(ha2_hex, hash, size);
 	if (c->qop.n > 0) {
 		const struct str all[] = { ha1_text, colon, c->nonce, colon, c->nc,
 			colon, c->cnonce, colon, c->qop, colon, ha2_text };
 
-		digest_hash(algorithm, all, sizeof all / sizeof *all, hash);
+		hash_hex(algorithm, all, sizeof all / sizeof *all, hex);
 	} else {
 		const struct str all[] = { ha1_text, colon, c->nonce, colon,
 			ha2_text };
 
-		digest_hash(algorithm, all, sizeof all / sizeof *all, hash);
+		hash_hex(algorithm, all, sizeof all / sizeof *all, hex);
 	}
-	hex_write(hex, hash, size);
+}
+
+void
+auth_response(enum digest_algorithm algorithm, const unsigned char *ha1,
+    struct str method, const struct sip_credentials *c,
+    char hex[DIGEST_HEX_MAX])
+{
+	char ha2_hex[DIGEST_HEX_MAX];
+
+	hash_ha2(algorithm, method, c->uri, ha2_hex);
+	hash_response(algorithm, ha1, ha2_hex, c, hex);
 }
 
 static bool
@@ -83,6 +139,8 @@ is_response(struct str given, const char *expected, size_t n)
 
 	if (given.n != n)
 		return false;
+	if (same_secret(given.p, expected, n))
+		return true;
 	str_lower(lower, given);
 	return same_secret(lower, expected, n);
 }
@@ -125,7 +183,8 @@ auth_check(struct auth *auth, const struct auth_realm *realm,
 
 	if (user != NULL && user->enabled && (user->has_ha1 >> algorithm & 1) != 0)
 		ha1 = user->ha1[algorithm];
-	auth_response(algorithm, ha1, method, c, expected);
+	hash_response(algorithm, ha1, ha2_of(auth, algorithm, method, c->uri), c,
+	    expected);
 	right = is_response(c->response, expected, 2 * digest_size(algorithm)) &&
 	    ha1 != auth->dummy;
 	if (!right)

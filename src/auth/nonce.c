@@ -126,16 +126,17 @@ encode(const unsigned char from[BYTES], char text[NONCE_SIZE])
 	}
 }
 
-static int
-value_of(char c)
-{
-	return c >= 'A' && c <= 'Z' ? c - 'A'
-	    : c >= 'a' && c <= 'z'  ? c - 'a' + 26
-	    : c >= '0' && c <= '9'  ? c - '0' + 52
-	    : c == '-'              ? 62
-	    : c == '_'              ? 63
-	                            : -1;
-}
+/* The value of a character of the alphabet with 1 added; 0 for any other. */
+/* clang-format off */
+static const uint8_t values[256] = {
+	['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+	20, 21, 22, 23, 24, 25, 26,
+	['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+	44, 45, 46, 47, 48, 49, 50, 51, 52,
+	['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
+	['-'] = 63, ['_'] = 64,
+};
+/* clang-format on */
 
 static bool
 decode(struct str text, unsigned char to[BYTES])
@@ -146,11 +147,11 @@ decode(struct str text, unsigned char to[BYTES])
 		unsigned group = 0;
 
 		for (size_t j = 0; j < 4; j++) {
-			int value = value_of(text.p[i + j]);
+			unsigned value = values[(unsigned char)text.p[i + j]];
 
-			if (value < 0)
+			if (value == 0)
 				return false;
-			group = group << 6 | (unsigned)value;
+			group = group << 6 | (value - 1);
 		}
 		*to++ = (unsigned char)(group >> 16);
 		*to++ = (unsigned char)(group >> 8);

@@ -12,13 +12,21 @@
 void
 out_u64(struct out *out, uint64_t number)
 {
-	char digits[20], *at = digits + sizeof digits;
+	size_t n = 1;
+	char *at;
 
+	for (uint64_t left = number; left >= 10; left /= 10)
+		n++;
+	if (out->full || (size_t)(out->end - out->at) < n) {
+		out->full = true;
+		return;
+	}
+	out->at += n;
+	at = out->at;
 	do {
 		*--at = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
-	out_bytes(out, at, (size_t)(digits + sizeof digits - at));
 }
 
 void

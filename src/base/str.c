@@ -3,15 +3,33 @@
 
 #include "bindery/str.h"
 
-bool
-str_caseeq(struct str a, struct str b)
+/* Byte for byte, by words that overlap at the end: short texts are the rule. */
+static bool
+is_same(const char *a, const char *b, size_t n)
 {
-	if (a.n != b.n)
+	uint64_t x, y;
+	size_t i;
+
+	if (n < sizeof x)
 		return false;
-	if (a.n == 0 || memcmp(a.p, b.p, a.n) == 0)
+	for (i = 0; i < n - sizeof x; i += sizeof x) {
+		memcpy(&x, a + i, sizeof x);
+		memcpy(&y, b + i, sizeof y);
+		if (x != y)
+			return false;
+	}
+	memcpy(&x, a + n - sizeof x, sizeof x);
+	memcpy(&y, b + n - sizeof y, sizeof y);
+	return x == y;
+}
+
+bool
+str_casesame(const char *a, const char *b, size_t n)
+{
+	if (is_same(a, b, n))
 		return true;
-	for (size_t i = 0; i < a.n; i++)
-		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+	for (size_t i = 0; i < n; i++)
+		if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i]))
 			return false;
 	return true;
 }
@@ -87,8 +105,11 @@ str_hex32(struct str text, uint32_t *number)
 void
 str_lower(char *to, struct str text)
 {
-	for (size_t i = 0; i < text.n; i++)
-		to[i] = ascii_lower(text.p[i]);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		to[i] = (char)(c | (c - (unsigned)'A' < 26) << 5);
+	}
 }
 
 bool
@@ -121,12 +142,17 @@ str_is_utf8(struct str text)
 void
 hex_write(char *to, const void *bytes, size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
 	const unsigned char *from = bytes;
 
 	for (size_t i = 0; i < n; i++) {
-		*to++ = digits[from[i] >> 4];
-		*to++ = digits[from[i] & 15];
+		/* both digits at once: 10 and more lie 39 further on in ASCII
+		 */
+		uint32_t pair = (uint32_t)from[i] >> 4 | (from[i] & 15u) << 8;
+		uint32_t letters = ((pair + 0x0606) >> 4 & 0x0101) * 39;
+
+		pair += 0x3030 + letters;
+		to[2 * i] = (char)(pair & 0xff);
+		to[2 * i + 1] = (char)(pair >> 8);
 	}
 }
 

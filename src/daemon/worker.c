@@ -123,7 +123,7 @@ worker_new(struct daemon *daemon, unsigned index)
 	struct net_handler handler = { worker, dispatch_message, dispatch_broken,
 		on_closed, on_limited };
 	struct registrar_tools tools = { .context = worker,
-		.location = daemon->location, .tag_key = daemon->key,
+		.location = daemon->location,
 		.domain_of = domain_of, .news = publish_news };
 
 	worker->index = index;

@@ -15,7 +15,7 @@ begin(struct registration *r, unsigned status, const char *reason)
 	struct out out = out_to(registrar->answer, sizeof registrar->answer);
 	char tag[SIP_TAG_SIZE];
 
-	sip_stateless_tag(r->m, &registrar->tools.tag_key, tag);
+	tx_tag(r->match, tag);
 	sip_begin_reply(&out, r->m, status, reason,
 	    (struct str){ tag, sizeof tag }, &r->hop->peer);
 	return out;

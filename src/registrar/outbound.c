@@ -36,7 +36,6 @@ outbound_check_contacts(struct registration *r,
 	size_t lasting = 0;
 	bool has_reg_id = false;
 
-	r->has_outbound = sip_has_option(r->m, HEADER_SUPPORTED, STR("outbound"));
 	sip_read_expires(r->m, &header);
 	for (size_t i = 0; i < contacts->count; i++) {
 		const struct sip_contact *c = &contacts->list[i];
@@ -48,6 +47,7 @@ outbound_check_contacts(struct registration *r,
 	}
 	if (!has_reg_id)
 		return;
+	r->has_outbound = sip_has_option(r->m, HEADER_SUPPORTED, STR("outbound"));
 	if (!is_first_hop(r->m) && !path_has_ob(r)) {
 		r->ignore_reg_ids = true;
 		if (r->has_outbound) {

@@ -271,17 +271,18 @@ check_aor(struct registration *r)
 	struct registrar_tools *tools = &r->registrar->tools;
 	const struct sip_uri *to = &r->m->to.uri;
 	struct out out = out_to(r->aor_text, sizeof r->aor_text);
-	struct str name = r->domain->name;
+	struct str name = r->domain->name, host;
 	char lower[256];
 
 	if (to->host.n > sizeof lower)
 		return refuse(r, 404, sip_reason(404));
 	str_lower(lower, to->host);
-	if (tools->domain_of(tools->context, (struct str){ lower, to->host.n }) !=
-	    r->domain)
+	host = (struct str){ lower, to->host.n };
+	if (!str_eq(host, r->host) &&
+	    tools->domain_of(tools->context, host) != r->domain)
 		return refuse(r, 404, sip_reason(404));
 	if (str_eq(name, STR("*")))
-		name = (struct str){ lower, to->host.n };
+		name = host;
 	aor_write(&out, to->user, name);
 	if (out.full)
 		return refuse(r, 400, "Bad To");

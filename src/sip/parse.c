@@ -146,7 +146,7 @@ read_party(struct sip_parser *parser, const struct sip_message *m,
 	struct str params, name, value;
 
 	*tag = STR_NONE;
-	if (line == NULL || !sip_read_address(parser, line->value, address))
+	if (line == NULL || !sip_cut_address(parser, line->value, address))
 		return false;
 	for (params = address->params; sip_next_param(&params, &name, &value);)
 		if (str_caseeq(name, STR("tag"))) {
@@ -154,20 +154,14 @@ read_party(struct sip_parser *parser, const struct sip_message *m,
 				return false;
 			*tag = value;
 		}
-	return true;
+	return params.n == 0;
 }
 
 /* Call-ID is word ["@" word]: any of these characters will do. */
 static bool
 is_call_id(struct str text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c <= ' ' || c == ',' || c == ';' || c >= 0x7f)
-			return false;
-	}
-	return text.n > 0;
+	return sip_is_all(text, CHAR_CALL_ID);
 }
 
 static bool

@@ -7,64 +7,70 @@
 
 #include "sip_priv.h"
 
+/* Host and port up to `end`, or to a semicolon, where *at is then. */
 static bool
-plain_host(struct str text, struct str *host, uint32_t *port)
+cut_host(const char **at, const char *end, struct str *host, uint32_t *port)
 {
-	size_t colon = str_find(text, ':');
+	const char *start = *at, *p = sip_skip(start, end, CHAR_HOST);
+	const char *digits;
 
-	*host = (struct str){ text.p, colon };
+	*host = (struct str){ start, (size_t)(p - start) };
 	*port = 0;
-	return sip_is_all(*host, CHAR_HOST) && sip_is_host(*host) &&
-	    (colon == text.n || sip_read_port(str_from(text, colon + 1), port));
+	if (host->n == 0 || host->n > 255 || *start == '.' || *start == '-')
+		return false;
+	if (p < end && *p == ':') {
+		for (digits = ++p; p < end && *p >= '0' && *p <= '9' &&
+		     *port <= 65535; p++)
+			*port = *port * 10 + (uint32_t)(*p - '0');
+		if (p == digits || *port == 0 || *port > 65535)
+			return false;
+	}
+	*at = p;
+	return p == end || *p == ';';
 }
 
+/* No escapes, no password, no headers. */
 bool
 plain_uri(struct str text, struct sip_uri *uri)
 {
-	struct str rest, user = STR_NONE;
-	size_t at;
+	const char *at, *end, *p;
 
 	if (text.n < 5 || memcmp(text.p, "sip:", 4) != 0)
 		return false;
-	rest = str_from(text, 4);
-	/* no escapes, and no ? as it is in CHAR_URI */
-	if (!sip_is_all(rest, CHAR_URI) || memchr(rest.p, '?', rest.n) != NULL)
-		return false;
-	at = str_find(rest, '@');
-	if (at < rest.n) {
-		user = (struct str){ rest.p, at };
-		rest = str_from(rest, at + 1);
-		if (!sip_is_token(user))
+	*uri = (struct sip_uri){ .scheme = SCHEME_SIP };
+	at = text.p + 4;
+	end = text.p + text.n;
+	p = sip_skip(at, end, CHAR_USER);
+	if (p < end && *p == '@') {
+		uri->user = (struct str){ at, (size_t)(p - at) };
+		if (uri->user.n == 0)
 			return false;
+		at = p + 1;
 	}
-	*uri = (struct sip_uri){ .scheme = SCHEME_SIP, .user = user };
-	at = str_find(rest, ';');
-	uri->params = str_from(rest, at + 1);
-	if (at < rest.n && uri->params.n == 0)
+	if (!cut_host(&at, end, &uri->host, &uri->port))
 		return false;
-	return plain_host((struct str){ rest.p, at }, &uri->host, &uri->port);
+	if (at == end)
+		return true;
+	uri->params = (struct str){ at + 1, (size_t)(end - at - 1) };
+	return sip_is_all(uri->params, CHAR_PARAMS);
 }
 
 bool
 plain_via(struct str text, struct sip_via *via)
 {
+	const char *at, *end = text.p + text.n;
 	struct str params, name, value;
-	size_t blank, end;
 	bool received = false;
 
 	if (!str_starts(text, STR("SIP/2.0/")))
 		return false;
-	blank = str_find(text, ' ');
-	end = str_find(text, ';');
-	if (blank >= end)
-		return false;
-	via->protocol = (struct str){ text.p, blank };
+	at = sip_skip(text.p + 8, end, CHAR_TOKEN);
+	via->protocol = (struct str){ text.p, (size_t)(at - text.p) };
 	via->transport = str_from(via->protocol, 8);
-	if (!sip_is_token(via->transport) ||
-	    !plain_host((struct str){ text.p + blank + 1, end - blank - 1 },
-	        &via->host, &via->port))
+	if (via->transport.n == 0 || at == end || *at++ != ' ' ||
+	    !cut_host(&at, end, &via->host, &via->port))
 		return false;
-	params = str_from(text, end + 1);
+	params = str_from(text, (size_t)(at - text.p) + 1);
 	via->branch = STR_NONE;
 	via->has_rport = false;
 	via->rport = STR_NONE;
@@ -88,44 +94,35 @@ plain_via(struct str text, struct sip_via *via)
 	return params.n == 0 && text.p[text.n - 1] != ';';
 }
 
-/* A quoted string without escapes, or a token; *rest is then behind it. */
-static bool
-cut_value(struct str *rest, struct str *value)
-{
-	size_t end;
-
-	if (rest->n > 0 && rest->p[0] == '"') {
-		*rest = str_from(*rest, 1);
-		end = str_find(*rest, '"');
-		*value = (struct str){ rest->p, end };
-		if (end == rest->n || memchr(value->p, '\\', end) != NULL)
-			return false;
-		*rest = str_from(*rest, end + 1);
-		return true;
-	}
-	end = str_find(*rest, ',');
-	*value = (struct str){ rest->p, end };
-	*rest = str_from(*rest, end);
-	return sip_is_token(*value);
-}
-
 bool
 plain_credentials(struct str text, struct sip_credentials *credentials)
 {
-	struct str rest, value, *field;
+	const char *p, *end = text.p + text.n, *start;
+	struct str name, value, *field;
 
 	*credentials = (struct sip_credentials){ 0 };
-	if (!str_starts(text, STR("Digest ")))
+	if (!str_starts(text, STR("Digest ")) ||
+	    memchr(text.p, '\\', text.n) != NULL)
 		return false;
-	for (rest = str_from(text, 7); rest.n > 0;) {
-		size_t equals = str_find(rest, '=');
-		struct str name = { rest.p, equals };
-
-		if (!sip_is_token(name))
+	for (p = text.p + 7;;) {
+		start = p;
+		p = sip_skip(p, end, CHAR_TOKEN);
+		name = (struct str){ start, (size_t)(p - start) };
+		if (name.n == 0 || p == end || *p++ != '=' || p == end)
 			return false;
-		rest = str_from(rest, equals + 1);
-		if (!cut_value(&rest, &value))
-			return false;
+		if (*p == '"') {
+			start = ++p;
+			p = memchr(p, '"', (size_t)(end - p));
+			if (p == NULL)
+				return false;
+			value = (struct str){ start, (size_t)(p++ - start) };
+		} else {
+			start = p;
+			p = sip_skip(p, end, CHAR_TOKEN);
+			value = (struct str){ start, (size_t)(p - start) };
+			if (value.n == 0)
+				return false;
+		}
 		field = sip_credentials_field(credentials, name);
 		if (field != NULL && field->p != NULL)
 			return false;
@@ -133,11 +130,11 @@ plain_credentials(struct str text, struct sip_credentials *credentials)
 			*field = value;
 		else if (str_caseeq(name, STR("userhash")))
 			return false;
-		if (rest.n > 0 && rest.p[0] != ',')
+		if (p == end)
+			return true;
+		if (*p++ != ',')
 			return false;
-		rest = str_from(rest, 1);
-		if (rest.n > 0 && rest.p[0] == ' ')
-			rest = str_from(rest, 1);
+		if (p < end && *p == ' ')
+			p++;
 	}
-	return text.p[text.n - 1] != ',' && text.n > 7;
 }

@@ -3,17 +3,23 @@
 
 #include "sip_priv.h"
 
-/* Behind the quoted string that begins at `at`; the end if it has none. */
+/* Where the quoted string that begins at `from` closes; or the length. */
 static size_t
-skip_quoted(struct str text, size_t at)
+find_close(struct str text, size_t from)
 {
-	for (at++; at < text.n; at++) {
-		if (text.p[at] == '\\')
-			at++;
-		else if (text.p[at] == '"')
-			return at + 1;
+	size_t at = from + 1;
+
+	for (;; at++) {
+		size_t before;
+
+		at += str_find(str_from(text, at), '"');
+		if (at >= text.n)
+			return text.n;
+		for (before = at; text.p[before - 1] == '\\';)
+			before--;
+		if ((at - before) % 2 == 0) /* else this one is escaped */
+			return at;
 	}
-	return text.n;
 }
 
 /* The first of `c` outside quotes; the length if there is none. */
@@ -31,7 +37,9 @@ find_unquoted(struct str text, char c)
 
 		if (quote == at)
 			return from + at;
-		from = skip_quoted(text, from + quote);
+		from = find_close(text, from + quote) + 1;
+		if (from >= text.n)
+			return text.n;
 	}
 }
 
@@ -43,6 +51,11 @@ sip_next_value(struct str *rest, struct str *value)
 
 	if (text.n == 0)
 		return false;
+	if (memchr(text.p, ',', text.n) == NULL) { /* as nearly all are */
+		*value = str_trim(text);
+		*rest = STR_NONE;
+		return true;
+	}
 	/* a comma within < > is part of a URI */
 	for (;;) {
 		struct str ahead = { text.p + from, text.n - from };
@@ -69,15 +82,7 @@ sip_next_value(struct str *rest, struct str *value)
 static bool
 is_quoted(struct str text)
 {
-	if (text.n < 2 || text.p[0] != '"')
-		return false;
-	for (size_t i = 1; i < text.n; i++) {
-		if (text.p[i] == '\\')
-			i++;
-		else if (text.p[i] == '"')
-			return i == text.n - 1;
-	}
-	return false;
+	return text.n > 1 && text.p[0] == '"' && find_close(text, 0) == text.n - 1;
 }
 
 bool
@@ -90,8 +95,8 @@ sip_next_param(struct str *rest, struct str *name, struct str *value)
 	end = p + rest->n;
 	while (p < end && str_is_blank(*p))
 		p++;
-	for (start = p; p < end && (sip_chars[(unsigned char)*p] & CHAR_TOKEN);)
-		p++;
+	start = p;
+	p = sip_skip(p, end, CHAR_TOKEN);
 	*name = (struct str){ start, (size_t)(p - start) };
 	*value = STR_NONE;
 	while (p < end && str_is_blank(*p))
@@ -100,13 +105,15 @@ sip_next_param(struct str *rest, struct str *name, struct str *value)
 		for (p++; p < end && str_is_blank(*p);)
 			p++;
 		start = p;
-		if (p < end && *p == '"')
-			p += skip_quoted((struct str){ p, (size_t)(end - p) }, 0);
-		else
-			while (p < end && (sip_chars[(unsigned char)*p] & CHAR_VALUE))
-				p++;
+		if (p < end && *p == '"') {
+			p += find_close((struct str){ p, (size_t)(end - p) }, 0);
+			if (p++ == end)
+				return false;
+		} else {
+			p = sip_skip(p, end, CHAR_VALUE);
+		}
 		*value = (struct str){ start, (size_t)(p - start) };
-		if (value->n == 0 || (*start == '"' && !is_quoted(*value)))
+		if (value->n == 0)
 			return false;
 		while (p < end && str_is_blank(*p))
 			p++;
@@ -155,25 +162,20 @@ is_display(struct str text)
 	return true;
 }
 
-/* All of ";a=1;b" is well-formed; gives it without the first semicolon. */
+/* ";a=1;b" without the first semicolon, and not ending in one. */
 static bool
-check_params(struct str text, struct str *params)
+cut_params(struct str text, struct str *params)
 {
-	struct str rest, name, value;
-
 	*params = STR_NONE;
 	if (text.n == 0)
 		return true;
-	if (text.p[0] != ';')
-		return false;
-	*params = rest = str_trim(str_from(text, 1));
-	while (sip_next_param(&rest, &name, &value))
-		;
-	return rest.n == 0 && params->n > 0 && params->p[params->n - 1] != ';';
+	*params = str_trim(str_from(text, 1));
+	return text.p[0] == ';' && params->n > 0 &&
+	    params->p[params->n - 1] != ';';
 }
 
 bool
-sip_read_address(struct sip_parser *parser, struct str value,
+sip_cut_address(struct sip_parser *parser, struct str value,
     struct sip_address *address)
 {
 	size_t open = find_unquoted(value, '<'), close;
@@ -198,7 +200,20 @@ sip_read_address(struct sip_parser *parser, struct str value,
 			return false;
 	}
 	return sip_read_uri(parser, address->uri_text, &address->uri) &&
-	    check_params(after, &address->params);
+	    cut_params(after, &address->params);
+}
+
+bool
+sip_read_address(struct sip_parser *parser, struct str value,
+    struct sip_address *address)
+{
+	struct str rest, name, text;
+
+	if (!sip_cut_address(parser, value, address))
+		return false;
+	for (rest = address->params; sip_next_param(&rest, &name, &text);)
+		;
+	return rest.n == 0;
 }
 
 /* ---- option tags ---- */
@@ -278,7 +293,7 @@ read_contact(struct sip_parser *parser, struct str value,
 	struct str params, name, text;
 
 	*contact = (struct sip_contact){ .q = 1000 };
-	if (!sip_read_address(parser, value, &contact->address)) {
+	if (!sip_cut_address(parser, value, &contact->address)) {
 		sip_fail(why, 400, "Bad Contact");
 		return false;
 	}
@@ -307,6 +322,8 @@ read_contact(struct sip_parser *parser, struct str value,
 				sip_fail(why, 400, "Bad Contact reg-id");
 		}
 	}
+	if (params.n > 0)
+		sip_fail(why, 400, "Bad Contact");
 	return why->status == 0;
 }
 

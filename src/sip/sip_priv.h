@@ -24,20 +24,30 @@ const char *sip_long_name(enum sip_header header);
 bool sip_header_is_single(enum sip_header header);
 /* Classes of characters; the table is filled by sip_init(). */
 enum sip_char {
-	CHAR_TOKEN = 1, /* RFC 3261 25.1 token */
-	CHAR_HOST = 2,  /* of a host name; with the _ that people use */
-	CHAR_URI = 4,   /* stands for itself in a URI; % is looked at apart */
-	CHAR_VALUE = 8  /* of a parameter's value that is not quoted */
+	CHAR_TOKEN = 1,  /* RFC 3261 25.1 token */
+	CHAR_HOST = 2,   /* of a host name; with the _ that people use */
+	CHAR_URI = 4,    /* stands for itself in a URI; % is looked at apart */
+	CHAR_VALUE = 8,  /* of a parameter's value that is not quoted */
+	CHAR_USER = 16,  /* of a user that is a token, without escapes */
+	CHAR_CALL_ID = 64,
+	CHAR_PARAMS = 32 /* of a URI's parameters: no ? and no @ */
 };
 extern uint8_t sip_chars[256];
+/* The first character that is not of the class, or the end. */
+static inline const char *
+sip_skip(const char *p, const char *end, enum sip_char class)
+{
+	while (p < end && (sip_chars[(unsigned char)*p] & class) != 0)
+		p++;
+	return p;
+}
+
 /* True for a text of one class, and not empty. */
 static inline bool
 sip_is_all(struct str text, enum sip_char class)
 {
-	for (size_t i = 0; i < text.n; i++)
-		if ((sip_chars[(unsigned char)text.p[i]] & class) == 0)
-			return false;
-	return text.n > 0;
+	return text.n > 0 &&
+	    sip_skip(text.p, text.p + text.n, class) == text.p + text.n;
 }
 
 static inline bool
@@ -53,6 +63,9 @@ sip_is_token(struct str text)
 bool plain_uri(struct str text, struct sip_uri *uri);
 bool plain_via(struct str text, struct sip_via *via);
 bool plain_credentials(struct str text, struct sip_credentials *credentials);
+/* read.c: as sip_read_address(), but who calls reads the parameters. */
+bool sip_cut_address(struct sip_parser *parser, struct str value,
+    struct sip_address *address);
 /* read.c: the field of credentials with this name, or NULL. */
 struct str *sip_credentials_field(struct sip_credentials *credentials,
     struct str name);

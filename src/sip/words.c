@@ -68,9 +68,8 @@ static const struct {
 };
 /* clang-format on */
 
-static const char *const method_names[] = {
-	"",
-#define METHOD_NAME(name) #name,
+static const struct str method_names[] = { { "", 0 },
+#define METHOD_NAME(name) { #name, sizeof #name - 1 },
 	SIP_METHODS(METHOD_NAME)
 #undef METHOD_NAME
 };
@@ -107,6 +106,13 @@ sip_init(void)
 			sip_chars[c] |= CHAR_URI;
 		if (c > ' ' && c < 0x7f && strchr("\"<>,;", c) == NULL)
 			sip_chars[c] |= CHAR_VALUE;
+		if (c > ' ' && c < 0x7f && c != ',' && c != ';')
+			sip_chars[c] |= CHAR_CALL_ID;
+		if ((sip_chars[c] & CHAR_URI) != 0 && c != '?' && c != '@')
+			sip_chars[c] |= CHAR_PARAMS;
+		if ((sip_chars[c] & CHAR_TOKEN) != 0 &&
+		    (sip_chars[c] & CHAR_URI) != 0)
+			sip_chars[c] |= CHAR_USER;
 	}
 	memset(buckets, 0, sizeof buckets);
 	for (int h = HEADER_OTHER + 1; h < SIP_HEADERS; h++) {
@@ -150,8 +156,9 @@ sip_header_is_single(enum sip_header header)
 enum sip_method
 sip_method_of(struct str name)
 {
-	for (unsigned i = 1; i < sizeof method_names / sizeof *method_names; i++)
-		if (str_eq(name, str_of(method_names[i])))
+	for (unsigned i = 1; i < sizeof method_names / sizeof *method_names;
+	     i++)
+		if (str_eq(name, method_names[i]))
 			return (enum sip_method)i;
 	return METHOD_UNKNOWN;
 }

@@ -248,6 +248,11 @@ set_expiry(struct location_shard *shard, struct binding *binding, int64_t at,
 		shard->wheel = xmalloc(sizeof *shard->wheel);
 		wheel_init(shard->wheel, now);
 	}
+	if (wheel_is_set(&binding->expiry) && at >= binding->expiry.at) {
+		/* a refresh: the wheel gives it out early, and then looks */
+		binding->expiry.at = at;
+		return;
+	}
 	if (shard->wheel->count == 0) /* an empty wheel stood still */
 		wheel_next_due(shard->wheel, now);
 	wheel_set(shard->wheel, &binding->expiry, at);
@@ -474,21 +479,23 @@ location_expire(struct location *location, unsigned number, int64_t now,
     size_t most, location_expired_fn expired, void *context)
 {
 	struct location_shard *shard = &location->shards[number];
-	struct wheel_node *node = NULL;
 
 	if (now < atomic_load_explicit(&shard->wake, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&shard->lock);
-	while (most > 0 && (node = wheel_next_due(shard->wheel, now)) != NULL) {
-		struct binding *binding =
-		    container_of(node, struct binding, expiry);
-		struct location_aor *aor = binding->aor;
+	for (; most > 0; most--) {
+		struct wheel_node *node = wheel_next_due(shard->wheel, now);
+		struct binding *binding;
+		struct location_aor *aor;
 
-		if (node->at > now) { /* was beyond the wheel's reach */
+		if (node == NULL)
+			break;
+		if (node->at > now) { /* refreshed, or was beyond its reach */
 			wheel_set(shard->wheel, node, node->at);
 			continue;
 		}
-		most--;
+		binding = container_of(node, struct binding, expiry);
+		aor = binding->aor;
 		if (expired != NULL)
 			expired(context, name_of(aor), binding);
 		unlink_binding(location, shard, binding);
