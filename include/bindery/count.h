@@ -49,6 +49,8 @@
 	X(limit_message_size,            "messages refused: limits.message_size") \
 	X(limit_send_queue,              "connections closed: limits.send_queue") \
 	X(limit_transactions,            "requests refused: limits.transactions") \
+	X(limit_queue_seconds,           "connections refused: limits.queue_seconds") \
+	X(refused_late,                  "newcomers answered 503: limits.queue_seconds") \
 	X(limit_max_contacts,            "registrations refused: max_contacts") \
 	X(limit_control_clients,         "control clients refused: too many") \
 	X(send_failed,                   "messages that the network did not take") \

@@ -65,6 +65,16 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* Counts the turns: one call of the kernel for events, and their callbacks. */
 uint64_t loop_turn(const struct loop *loop);
+/*
+ * The longest turn of the last seconds (5 to 10), in milliseconds: so long
+ * somebody had to wait for this loop. From any thread.
+ */
+int64_t loop_lag(const struct loop *loop);
+/*
+ * Since when, by clock_mono_ms(), each turn took longer than it should (a
+ * quarter of a second); 0 if the last one did not.
+ */
+int64_t loop_late_since(const struct loop *loop);
 /* Milliseconds of clock_mono_ms(), read once a turn. */
 int64_t loop_now(const struct loop *loop);
 /* Reads the clock anew; for who works long within a turn, and for who begins one. */

@@ -67,6 +67,7 @@ struct net_conf {
 	int64_t unauthenticated, unauthenticated_seconds;
 	int64_t header_seconds, idle_seconds;
 	int64_t send_queue;
+	int64_t queue_seconds;
 };
 
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRE };
@@ -124,6 +125,13 @@ void net_listen(struct net *net, unsigned key, int fd,
     struct tls_context *tls);
 /* New handshakes on this listener use this context from now on. */
 void net_listen_tls(struct net *net, unsigned key, struct tls_context *tls);
+/*
+ * Since when, by clock_mono_ms(), more comes in by this flow's way than the
+ * worker can take, without a break; 0 if it keeps up. For a datagram socket
+ * that is a receive buffer more than half full, for connections turns of the
+ * loop that take too long. On the net's thread.
+ */
+int64_t net_late_since(const struct net *net, flow_id flow);
 /*
  * The flow of a datagram socket that is open at this address, or at all
  * addresses with its port; FLOW_NONE if there is none. Before the net's loop

@@ -102,6 +102,8 @@ struct registrar_tools {
 	struct auth *auth;
 	struct location *location;
 	registrar_domain_fn domain_of;
+	/* True while this way in is overloaded: newcomers are to come later. */
+	bool (*is_late)(void *context, const struct hop *hop);
 	/* Told while an AOR may be held: post, do not wait. */
 	void (*news)(void *context, const struct registrar_news *news);
 };
@@ -125,6 +127,8 @@ void registrar_receive(struct registrar *registrar,
 
 /* The journal has got on: answers that waited for it leave. */
 void registrar_progress(struct registrar *registrar);
+/* Since when the oldest of these waits, by clock_mono_ms(); 0: none does. */
+int64_t registrar_waits_since(const struct registrar *registrar);
 
 /* "registered" and the other names of events. */
 const char *registrar_event_name(enum registrar_event event);

@@ -76,6 +76,7 @@ run_status(struct call *call)
 	struct control_status status = { 0 };
 	uint64_t aors, bindings;
 	json_t *json = json_object();
+	int64_t lag = 0;
 
 	tools->status(tools->context, &status);
 	location_count(tools->location, &aors, &bindings);
@@ -88,7 +89,11 @@ run_status(struct call *call)
 	    "path", status.config_path, "generation", (int)status.generation,
 	    "loaded_at", (json_int_t)(status.loaded_at / 1000), "last_error",
 	    faults_json(status.last_error)));
+	for (unsigned i = 0; i < tools->workers; i++)
+		if (loop_lag(tools->loops[i]) > lag)
+			lag = loop_lag(tools->loops[i]);
 	json_object_set_new(json, "workers", json_integer(tools->workers));
+	json_object_set_new(json, "lag_ms", json_integer(lag));
 	json_object_set_new(json, "listeners",
 	    listeners_json(tools, status.listeners));
 	json_object_set_new(json, "registrations", json_pack("{s:I, s:I}", "aors",

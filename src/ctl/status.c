@@ -156,6 +156,7 @@ print_status(const json_t *status)
 	print_line(&screen, "server", &text);
 	text_value(&text, json_object_get(status, "pid"));
 	add_number(&text, status, "workers", "workers");
+	add_number(&text, status, "lag_ms", "ms at most waited for");
 	text_add(&text, STR(", up "));
 	text_duration(&text,
 	    json_integer_value(json_object_get(status, "uptime")));

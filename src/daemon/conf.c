@@ -153,6 +153,8 @@ static const struct setting limit_rows[] = {
 	  .help = "A connection that is silent for so long is closed." },
 	{ "send_queue", SETTING_INT, offsetof(struct conf, limits.send_queue), .min = 65536, .max = 1 << 30, .number = 1 << 20, .unit = "bytes",
 	  .help = "What may wait to be sent on a connection; beyond it is closed." },
+	{ "queue_seconds", SETTING_INT, offsetof(struct conf, limits.queue_seconds), .min = 0, .max = 3600, .number = 4, .unit = "seconds",
+	  .help = "An overload that lasts longer is not waited out: newcomers get 503 or no connection." },
 	{ "transactions", SETTING_INT, offsetof(struct conf, transactions), .min = 100, .max = 100000000, .number = 4000000,
 	  .help = "Transactions at a time, in all." },
 	{ 0 }

@@ -95,6 +95,19 @@ domain_of(void *context, struct str host)
 	return generation_domain(worker->generation, host);
 }
 
+static bool
+is_late(void *context, const struct hop *hop)
+{
+	struct worker *worker = context;
+	int64_t most = worker->generation->conf.limits.queue_seconds * 1000;
+	int64_t come = net_late_since(worker->net, hop->flow);
+	int64_t wait = registrar_waits_since(worker->registrar);
+	int64_t now = loop_now(worker->loop);
+
+	return (come != 0 && now - come >= most) ||
+	    (wait != 0 && now - wait > most);
+}
+
 static int64_t
 share_of(int64_t all, unsigned workers)
 {
@@ -123,8 +136,8 @@ worker_new(struct daemon *daemon, unsigned index)
 	struct net_handler handler = { worker, dispatch_message, dispatch_broken,
 		on_closed, on_limited };
 	struct registrar_tools tools = { .context = worker,
-		.location = daemon->location,
-		.domain_of = domain_of, .news = publish_news };
+		.location = daemon->location, .domain_of = domain_of,
+		.is_late = is_late, .news = publish_news };
 
 	worker->index = index;
 	worker->daemon = daemon;

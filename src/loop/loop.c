@@ -15,6 +15,8 @@
 #include "bindery/alloc.h"
 #include "bindery/clock.h"
 
+enum { LATE_MS = 250, LAG_WINDOW_MS = 5000 };
+
 struct loop {
 	unsigned worker;
 	void *owner;
@@ -22,6 +24,10 @@ struct loop {
 	struct event *tick, *mail;
 	uint64_t turn;
 	int64_t now;
+	int64_t began; /* the first callback of this turn; 0: none yet */
+	int64_t late_since;
+	int64_t window;               /* that lag[1] is of */
+	_Atomic int64_t lag[2];       /* of the window before and of this one */
 	int64_t armed; /* when `tick` fires; INT64_MAX: not set */
 	struct wheel wheel;
 	struct deferred *deferred, **deferred_tail;
@@ -204,14 +210,58 @@ loop_base(struct loop *loop)
 	return loop->base;
 }
 
+/* How long did this turn keep others waiting? */
+static void
+measure_turn(struct loop *loop)
+{
+	int64_t lag, window;
+
+	if (loop->began == 0)
+		return;
+	lag = loop_update_now(loop) - loop->began;
+	window = loop->now / LAG_WINDOW_MS;
+	if (window != loop->window) {
+		atomic_store_explicit(&loop->lag[0], window == loop->window + 1
+		        ? atomic_load_explicit(&loop->lag[1], memory_order_relaxed)
+		        : 0,
+		    memory_order_relaxed);
+		atomic_store_explicit(&loop->lag[1], 0, memory_order_relaxed);
+		loop->window = window;
+	}
+	if (lag > atomic_load_explicit(&loop->lag[1], memory_order_relaxed))
+		atomic_store_explicit(&loop->lag[1], lag, memory_order_relaxed);
+	if (lag < LATE_MS)
+		loop->late_since = 0;
+	else if (loop->late_since == 0)
+		loop->late_since = loop->began;
+	loop->began = 0;
+}
+
+int64_t
+loop_lag(const struct loop *loop)
+{
+	int64_t before = atomic_load_explicit(&loop->lag[0], memory_order_relaxed);
+	int64_t now = atomic_load_explicit(&loop->lag[1], memory_order_relaxed);
+
+	return before > now ? before : now;
+}
+
+int64_t
+loop_late_since(const struct loop *loop)
+{
+	return loop->late_since;
+}
+
 void
 loop_run(struct loop *loop)
 {
+	loop->began = 0;
 	while (!atomic_load(&loop->stopping)) {
 		if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
 			break;
 		loop->turn++;
 		run_deferred(loop);
+		measure_turn(loop);
 	}
 	run_deferred(loop);
 }
@@ -239,6 +289,8 @@ int64_t
 loop_update_now(struct loop *loop)
 {
 	loop->now = clock_mono_ms();
+	if (loop->began == 0)
+		loop->began = loop->now;
 	return loop->now;
 }
 

@@ -39,7 +39,9 @@ net_open_socket(const struct transport *transport, const struct addr *at,
 		done = at->family == AF_INET6
 		    ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
 		    : set(fd, IPPROTO_IP, IP_PKTINFO, 1);
-	if (done && !stream) /* as much as the kernel's limit lets us have */
+	/* beyond the kernel's limit if we may, else as much as that lets us have */
+	if (done && !stream &&
+	    !set(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_BUFFER))
 		set(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER);
 	done = done &&
 	    bind(fd, (const struct sockaddr *)&address, size) == 0 &&
@@ -112,6 +114,16 @@ net_listen_tls(struct net *net, unsigned key, struct tls_context *tls)
 			tls_context_unref(l->tls);
 			l->tls = tls_context_ref(tls);
 		}
+}
+
+int64_t
+net_late_since(const struct net *net, flow_id id)
+{
+	struct flow *flow = slots_find(net->slots, id);
+
+	return flow != NULL && !flow->transport->reliable
+	    ? container_of(flow, struct listener, flow)->late_since
+	    : loop_late_since(net->loop);
 }
 
 flow_id

@@ -71,6 +71,7 @@ struct listener {
 	bool any_address; /* datagrams: the local address differs each time */
 	struct tls_context *tls;
 	struct timer rest; /* no accept while descriptors are short */
+	int64_t late_since; /* datagrams: see net_late_since() */
 	struct listener *next;
 };
 
@@ -89,6 +90,7 @@ struct connection {
 	char **aors;
 	size_t aor_count;
 	bool ready;   /* the handshake is done */
+	bool queued;  /* its handshake waits for its turn */
 	bool proven;  /* a user was proven */
 	bool closing; /* when `out` is empty */
 	bool closed;  /* unlinked, freed at the end of this turn */
@@ -108,8 +110,10 @@ struct net {
 	struct listener *listeners;
 	struct connection *connections;
 	struct slots *slots;
-	uint64_t turn;      /* that `handshakes` are of */
-	unsigned handshakes;
+	uint64_t turn;       /* that `handshakes` are of */
+	unsigned handshakes; /* that asked to be let in */
+	int64_t turn_at, turn_us; /* its begin; what a full one takes on average */
+	unsigned queued;     /* connections whose handshake waits */
 	struct connection *corked; /* its answers are collected in `cork` */
 	size_t cork_size;
 	char cork[CORK_SIZE];

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "bindery/alloc.h"
+#include "bindery/clock.h"
 #include "bindery/log.h"
 
 enum {
@@ -79,6 +80,14 @@ leave_strangers(struct connection *c)
 	count_by(connections_unproven, -1);
 }
 
+static void
+leave_queue(struct connection *c)
+{
+	if (c->queued)
+		c->flow.net->queued--;
+	c->queued = false;
+}
+
 void
 stream_close(struct connection *c)
 {
@@ -90,6 +99,7 @@ stream_close(struct connection *c)
 	slots_give(net->slots, c->flow.id);
 	event_del(&c->flow.event);
 	timer_cancel(net->loop, &c->timer);
+	leave_queue(c);
 	*c->link = c->next;
 	if (c->next != NULL)
 		c->next->link = c->link;
@@ -414,17 +424,49 @@ on_input(struct connection *c)
 		event_active(&c->flow.event, EV_READ, 0);
 }
 
+/* The first handshake of a turn: how long did a full one take before it? */
+static void
+begin_handshakes(struct net *net)
+{
+	uint64_t turn = loop_turn(net->loop);
+	int64_t now = clock_mono_us();
+
+	if (turn == net->turn + 1 && net->handshakes > HANDSHAKES)
+		net->turn_us += (now - net->turn_at - net->turn_us) / 8;
+	net->turn = turn;
+	net->turn_at = now;
+	net->handshakes = 0;
+}
+
 /* The event comes again in the next turn for who is not let in now. */
 static bool
 may_shake_hands(struct connection *c)
 {
 	struct net *net = c->flow.net;
 
-	if (net->turn != loop_turn(net->loop)) {
-		net->turn = loop_turn(net->loop);
-		net->handshakes = 0;
+	if (!ops(c)->costly)
+		return true;
+	if (net->turn != loop_turn(net->loop))
+		begin_handshakes(net);
+	if (net->handshakes++ < HANDSHAKES) {
+		leave_queue(c);
+		return true;
 	}
-	return !ops(c)->costly || net->handshakes++ < HANDSHAKES;
+	if (!c->queued)
+		net->queued++;
+	c->queued = true;
+	return false;
+}
+
+/* Would one more have to wait for longer than it should? */
+static bool
+is_late(const struct net *net)
+{
+	int64_t most = net->conf.queue_seconds * 1000;
+	int64_t since = loop_late_since(net->loop);
+
+	return (int64_t)net->queued * net->turn_us / HANDSHAKES / 1000 > most ||
+	    (since != 0 && loop_now(net->loop) - since >= most);
 }
 
 static bool
@@ -519,6 +561,8 @@ admit(struct listener *listener, const struct addr *peer)
 
 	if (atomic_fetch_add(&shared->connections, 1) >= net->conf.connections)
 		hit_limit(&probe, connections);
+	else if (is_late(net))
+		hit_limit(&probe, queue_seconds);
 	else if (atomic_fetch_add(&shared->unproven, 1) >=
 	    net->conf.unauthenticated) {
 		hit_limit(&probe, unauthenticated);

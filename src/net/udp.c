@@ -4,6 +4,7 @@
 #include "net_priv.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -92,6 +93,21 @@ handle(struct listener *listener, const struct hop *hop, struct str bytes)
 	}
 }
 
+/* After a whole batch: is it getting less? */
+static int64_t
+late_since(const struct listener *listener)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 };
+	socklen_t size = sizeof memory;
+
+	if (getsockopt(listener->flow.fd, SOL_SOCKET, SO_MEMINFO, memory, &size) !=
+	        0 ||
+	    memory[SK_MEMINFO_RMEM_ALLOC] <= memory[SK_MEMINFO_RCVBUF] / 2)
+		return 0;
+	return listener->late_since != 0 ? listener->late_since
+	                                 : loop_now(listener->flow.net->loop);
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *argument)
 {
@@ -106,12 +122,15 @@ on_readable(evutil_socket_t fd, short what, void *argument)
 		ssize_t n = receive(listener, &hop);
 
 		/* errors belong to earlier sends (ICMP): the socket lives on */
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			break;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			listener->late_since = 0;
+			return;
+		}
 		if (n > 0)
 			handle(listener, &hop,
 			    (struct str){ listener->flow.net->input, (size_t)n });
 	}
+	listener->late_since = late_since(listener);
 }
 
 static void

@@ -70,7 +70,7 @@ answer_fault(struct registration *r)
 	}
 	if (r->fault.status == 503) {
 		out_lit(&out, "Retry-After: ");
-		out_u64(&out, 5 + (uint64_t)r->now % 26); /* not all at once */
+		out_u64(&out, 5 + r->match->key.b % 26); /* not all at once */
 		out_lit(&out, "\r\n");
 	}
 	finish(r, r->fault.status, &out);

@@ -226,6 +226,12 @@ check_credentials(struct registration *r)
 		answer_fault(r);
 		return false;
 	case AUTH_NONE:
+		if (r->registrar->tools.is_late(r->registrar->tools.context, r->hop)) {
+			count(refused_late);
+			refuse(r, 503, sip_reason(503));
+			answer_fault(r);
+			return false;
+		}
 		count(auth_challenged);
 		log_event(LOG_DEBUG, "security", "challenged",
 		    LOG_Z("address", addr_bare_host(&r->hop->peer, address)));

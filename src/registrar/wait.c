@@ -14,6 +14,7 @@
 
 struct waiting {
 	struct waiting *next;
+	int64_t since;
 	journal_ticket ticket;
 	tx_id transaction;
 	size_t head, size;
@@ -35,8 +36,8 @@ answer_wait(struct registration *r, struct str answer, journal_ticket ticket)
 	if (transaction == TX_NONE)
 		return; /* too many: the phone asks again */
 	w = xmalloc(sizeof *w + answer.n);
-	*w = (struct waiting){ .ticket = ticket, .transaction = transaction,
-		.head = r->head, .size = answer.n };
+	*w = (struct waiting){ .since = r->now, .ticket = ticket,
+		.transaction = transaction, .head = r->head, .size = answer.n };
 	memcpy(w->answer, answer.p, answer.n);
 	*registrar->waiting_tail = w;
 	registrar->waiting_tail = &w->next;
@@ -80,6 +81,12 @@ registrar_progress(struct registrar *registrar)
 			    (struct str){ w->answer, w->size });
 		free(w);
 	}
+}
+
+int64_t
+registrar_waits_since(const struct registrar *registrar)
+{
+	return registrar->waiting != NULL ? registrar->waiting->since : 0;
 }
 
 void

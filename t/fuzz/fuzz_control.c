@@ -137,7 +137,7 @@ static void
 start(void)
 {
 	static const struct net_conf conf = { 65535, 10, 10, 10, 30, 10, 100,
-		1 << 20 };
+		1 << 20, 4 };
 	static const struct net_handler handler = { .message = ignore_message,
 		.broken = ignore_broken, .closed = ignore_closed };
 	struct control_tools tools = { .workers = 1, .status = tell_status,
