@@ -18,13 +18,12 @@ enum {
 };
 
 struct kept {
-	struct hash_node by_key, by_merge;
-	uint64_t key_b, merge_b; /* the halves that are not in the nodes */
+	struct hash_node node;
+	uint64_t key_b, merge_b;
 	uint64_t method;
 	int64_t until;
 	struct hop hop;
 	uint32_t size; /* of `bytes` */
-	bool merges;
 	char bytes[];
 };
 
@@ -40,7 +39,7 @@ struct kept_queue {
 	struct chunk *first, *last, *spare;
 	size_t at; /* the oldest, in the first chunk */
 	size_t spares, count;
-	struct hash_table by_key[TABLES], by_merge[TABLES];
+	struct hash_table tables[TABLES];
 };
 
 /* From the kernel and back to it, never among what malloc() keeps. */
@@ -90,10 +89,20 @@ size_of(const struct kept *kept)
 	return (sizeof *kept + kept->size + 15) & ~(size_t)15;
 }
 
-static struct hash_table *
-table_of(struct hash_table *tables, uint64_t hash)
+/*
+ * Where a request is looked for: by what makes it one request whatever way it
+ * came, so that one look finds both a repetition and a merged one.
+ */
+static uint64_t
+place_of(const struct tx_match *match)
 {
-	return &tables[hash >> 60];
+	return match->merge.a != 0 ? match->merge.a : match->key.a;
+}
+
+static struct hash_table *
+table_of(struct kept_queue *queue, uint64_t hash)
+{
+	return &queue->tables[hash >> 60];
 }
 
 static struct kept *
@@ -110,10 +119,7 @@ drop_oldest(struct kept_queue *queue)
 	struct chunk *chunk = queue->first;
 	struct kept *kept = oldest(queue);
 
-	hash_remove(table_of(queue->by_key, kept->by_key.hash), &kept->by_key);
-	if (kept->merges)
-		hash_remove(table_of(queue->by_merge, kept->by_merge.hash),
-		    &kept->by_merge);
+	hash_remove(table_of(queue, kept->node.hash), &kept->node);
 	queue->at += size_of(kept);
 	queue->count--;
 	count_by(transactions_server, -1);
@@ -172,10 +178,8 @@ kept_free(struct kept_queue *queue)
 		queue->spare = chunk->next;
 		munmap(chunk, chunk->size);
 	}
-	for (int i = 0; i < TABLES; i++) {
-		hash_free(&queue->by_key[i]);
-		hash_free(&queue->by_merge[i]);
-	}
+	for (int i = 0; i < TABLES; i++)
+		hash_free(&queue->tables[i]);
 	free(queue);
 }
 
@@ -207,9 +211,10 @@ allocate(struct kept_queue *queue, size_t needed)
 
 void
 kept_add(struct kept_queue *queue, const struct tx_match *match,
-    uint64_t method, bool merges, const struct hop *hop, struct str bytes)
+    uint64_t method, const struct hop *hop, struct str bytes)
 {
 	int64_t wait = tx_timer_ms('J', false);
+	uint64_t place = place_of(match);
 	struct kept *kept;
 
 	drop_due(queue, SHARE);
@@ -220,65 +225,36 @@ kept_add(struct kept_queue *queue, const struct tx_match *match,
 	kept->until = loop_now(queue->loop) + wait;
 	kept->hop = *hop;
 	kept->size = (uint32_t)bytes.n;
-	kept->merges = merges;
 	memcpy(kept->bytes, bytes.p, bytes.n);
-	hash_insert(table_of(queue->by_key, match->key.a), &kept->by_key,
-	    match->key.a);
-	if (merges)
-		hash_insert(table_of(queue->by_merge, match->merge.a),
-		    &kept->by_merge, match->merge.a);
+	hash_insert(table_of(queue, place), &kept->node, place);
 	count(transactions_server);
 	if (queue->count++ == 0)
 		timer_set(queue->loop, &queue->timer, wait);
 }
 
-static struct kept *
-find(const struct kept_queue *queue, const struct tx_match *match,
-    uint64_t method, bool same)
-{
-	const struct hash_table *table =
-	    &queue->by_key[match->key.a >> 60];
-	struct hash_node *node = hash_first(table, match->key.a);
-
-	for (; node != NULL; node = hash_next(table, node)) {
-		struct kept *kept = container_of(node, struct kept, by_key);
-
-		if (kept->key_b == match->key.b && (kept->method == method) == same)
-			return kept;
-	}
-	return NULL;
-}
-
-bool
-kept_find(const struct kept_queue *queue, const struct tx_match *match,
+enum kept_verdict
+kept_find(struct kept_queue *queue, const struct tx_match *match,
     uint64_t method, struct kept_answer *answer)
 {
-	struct kept *kept = find(queue, match, method, true);
+	uint64_t place = place_of(match);
+	struct hash_table *table = table_of(queue, place);
+	struct hash_node *node = hash_first(table, place);
+	enum kept_verdict verdict = KEPT_NONE;
 
-	if (kept == NULL)
-		return false;
-	answer->hop = kept->hop;
-	answer->bytes = (struct str){ kept->bytes, kept->size };
-	return true;
-}
+	for (; node != NULL; node = hash_next(table, node)) {
+		struct kept *kept = container_of(node, struct kept, node);
 
-bool
-kept_has_other_method(const struct kept_queue *queue,
-    const struct tx_match *match, uint64_t method)
-{
-	return find(queue, match, method, false) != NULL;
-}
-
-bool
-kept_is_merged(const struct kept_queue *queue, const struct tx_match *match)
-{
-	const struct hash_table *table =
-	    &queue->by_merge[match->merge.a >> 60];
-	struct hash_node *node = hash_first(table, match->merge.a);
-
-	for (; node != NULL; node = hash_next(table, node))
-		if (container_of(node, struct kept, by_merge)->merge_b ==
-		    match->merge.b)
-			return true;
-	return false;
+		if (kept->merge_b != match->merge.b)
+			continue;
+		if (kept->key_b == match->key.b && kept->method == method) {
+			answer->hop = kept->hop;
+			answer->bytes = (struct str){ kept->bytes, kept->size };
+			return KEPT_SAME;
+		}
+		if (kept->key_b == match->key.b)
+			verdict = KEPT_OTHER_METHOD;
+		else if (kept->method == method && match->merge.a != 0)
+			verdict = KEPT_MERGED;
+	}
+	return verdict;
 }

@@ -22,14 +22,17 @@ void kept_free(struct kept_queue *queue);
 size_t kept_count(const struct kept_queue *queue);
 
 void kept_add(struct kept_queue *queue, const struct tx_match *match,
-    uint64_t method, bool merges, const struct hop *hop, struct str bytes);
-/* The answer to the same request; lent until the next call. */
-bool kept_find(const struct kept_queue *queue, const struct tx_match *match,
-    uint64_t method, struct kept_answer *answer);
-/* True if a transaction with the same branch but another method is there. */
-bool kept_has_other_method(const struct kept_queue *queue,
-    const struct tx_match *match, uint64_t method);
-bool kept_is_merged(const struct kept_queue *queue,
-    const struct tx_match *match);
+    uint64_t method, const struct hop *hop, struct str bytes);
+
+enum kept_verdict {
+	KEPT_NONE,
+	KEPT_SAME,         /* a repetition: it gets the same answer */
+	KEPT_OTHER_METHOD, /* what a CANCEL with this branch is for */
+	KEPT_MERGED        /* the same request by another way */
+};
+/* Fills `answer` for KEPT_SAME; lent until the next call. */
+enum kept_verdict kept_find(struct kept_queue *queue,
+    const struct tx_match *match, uint64_t method,
+    struct kept_answer *answer);
 
 #endif

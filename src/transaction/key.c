@@ -72,10 +72,11 @@ tx_keys(const struct sip_message *m, const struct hash_key *key,
 	}
 	if (m->to_tag.p == NULL) {
 		const struct str fields[] = { m->from_tag, m->call_id,
-			out_str(&digits), m->method_name };
+			out_str(&digits) };
 
 		out = out_to(text, sizeof text);
-		match->merge = finish(key, &out, fields, 4, 'm');
+		match->merge = finish(key, &out, fields, 3, 'm');
+		match->merge.a |= 1; /* 0 says that there is none */
 	} else {
 		match->merge = (struct hash128){ 0, 0 };
 	}

@@ -394,21 +394,23 @@ fits_cancel(const struct transaction *tx, enum sip_method method,
 }
 
 static bool
-is_merged(const struct tx_table *table, const struct tx_match *match)
+is_merged(const struct tx_table *table, const struct tx_match *match,
+    const struct sip_message *m)
 {
 	struct hash_node *node;
 
-	if (match->merge.a == 0 && match->merge.b == 0)
+	if (match->merge.a == 0)
 		return false;
 	node = hash_first(&table->by_merge, match->merge.a);
 	for (; node != NULL; node = hash_next(&table->by_merge, node)) {
 		struct transaction *tx =
 		    container_of(node, struct transaction, by_merge);
 
-		if (same_key(tx->match.merge, match->merge))
+		if (same_key(tx->match.merge, match->merge) &&
+		    fits_request(tx, m->method, name_hash(table, m)))
 			return true;
 	}
-	return kept_is_merged(table->kept, match);
+	return false;
 }
 
 /* A method as one number: its own, or the hash of a name that is none of ours. */
@@ -418,29 +420,21 @@ method_key(const struct tx_table *table, const struct sip_message *m)
 	return (uint64_t)m->method << 32 | name_hash(table, m);
 }
 
-/* Completed, on a request: the last response again (RFC 3261 figure 8). */
-static bool
-repeat_kept(struct tx_table *table, const struct sip_message *m,
-    const struct tx_match *match)
-{
-	struct kept_answer answer;
-
-	if (!kept_find(table->kept, match, method_key(table, m), &answer))
-		return false;
-	count(retransmissions_absorbed);
-	table->send(table->send_context, &answer.hop, answer.bytes);
-	return true;
-}
-
 enum tx_verdict
 tx_receive_request(struct tx_table *table, const struct sip_message *m,
     struct tx_match *match)
 {
+	struct kept_answer answer;
+	enum kept_verdict kept;
 	struct transaction *tx;
 
 	tx_keys(m, &table->key, match);
-	if (repeat_kept(table, m, match))
+	kept = kept_find(table->kept, match, method_key(table, m), &answer);
+	if (kept == KEPT_SAME) { /* Completed: the last response again, figure 8 */
+		count(retransmissions_absorbed);
+		table->send(table->send_context, &answer.hop, answer.bytes);
 		return TX_ABSORBED;
+	}
 	tx = find_server(table, match, fits_request, m->method,
 	    name_hash(table, m));
 	if (tx != NULL && m->method == METHOD_ACK) {
@@ -454,8 +448,10 @@ tx_receive_request(struct tx_table *table, const struct sip_message *m,
 	}
 	if (m->method == METHOD_ACK)
 		return TX_STRAY_ACK;
-	return m->method != METHOD_CANCEL && is_merged(table, match) ? TX_MERGED
-	                                                             : TX_NEW;
+	if (m->method == METHOD_CANCEL)
+		return TX_NEW;
+	return kept == KEPT_MERGED || is_merged(table, match, m) ? TX_MERGED
+	                                                         : TX_NEW;
 }
 
 tx_id
@@ -474,8 +470,7 @@ tx_server_new(struct tx_table *table, const struct sip_message *m,
 	tx->method = (uint8_t)m->method;
 	tx->unknown = name_hash(table, m);
 	hash_insert(&table->by_key, &tx->by_key, match->key.a);
-	tx->merges = m->method != METHOD_CANCEL &&
-	    (match->merge.a != 0 || match->merge.b != 0);
+	tx->merges = m->method != METHOD_CANCEL && match->merge.a != 0;
 	if (tx->merges)
 		hash_insert(&table->by_merge, &tx->by_merge, match->merge.a);
 	table->servers++;
@@ -514,8 +509,8 @@ tx_respond(struct tx_table *table, tx_id id, unsigned status, struct str bytes)
 		/* Completed, and nobody wants to hear of it: see kept.h */
 		if (table->send(table->send_context, &tx->hop, bytes))
 			kept_add(table->kept, &tx->match,
-			    (uint64_t)tx->method << 32 | tx->unknown, tx->merges,
-			    &tx->hop, bytes);
+			    (uint64_t)tx->method << 32 | tx->unknown, &tx->hop,
+			    bytes);
 		terminate(tx);
 		return true;
 	}
@@ -544,8 +539,7 @@ tx_answer(struct tx_table *table, const struct sip_message *m,
 		return false;
 	/* Trying to Completed at once; a transport error would end it */
 	if (table->send(table->send_context, hop, bytes))
-		kept_add(table->kept, match, method_key(table, m),
-		    m->method != METHOD_CANCEL && m->to_tag.p == NULL, hop, bytes);
+		kept_add(table->kept, match, method_key(table, m), hop, bytes);
 	return true;
 }
 
@@ -554,8 +548,10 @@ bool
 tx_has_answered(const struct tx_table *table, const struct sip_message *cancel,
     const struct tx_match *match)
 {
-	return kept_has_other_method(table->kept, match,
-	    method_key(table, cancel));
+	struct kept_answer answer;
+
+	return kept_find(table->kept, match, method_key(table, cancel),
+	           &answer) == KEPT_OTHER_METHOD;
 }
 
 tx_id
