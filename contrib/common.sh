@@ -42,5 +42,5 @@ need_packages() {
 build_packages=(autoconf automake pkg-config gcc libc6-dev make libevent-dev
     libssl-dev libsofia-sip-ua-dev libjansson-dev libsqlite3-dev)
 # shellcheck disable=SC2034
-test_packages=(clang libcmocka-dev perl python3 openssl sip-tester
+test_packages=(clang iproute2 libcmocka-dev perl python3 openssl sip-tester
     baresip-core linphone-cli sipsak mandoc shellcheck xz-utils)

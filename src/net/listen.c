@@ -80,6 +80,7 @@ net_free(struct net *net)
 		net_unlisten(net, net->listeners->key);
 	stream_free_all(net);
 	net->shared->nets[net->worker] = NULL;
+	free(net->receiver);
 	free(net);
 }
 

@@ -75,6 +75,7 @@ struct listener {
 	struct listener *next;
 };
 
+struct receiver;
 struct tls_session; /* tls.c's: an SSL */
 
 struct connection {
@@ -99,6 +100,7 @@ struct connection {
 	struct connection *next, **link;
 };
 
+enum { UDP_SIZE = 65536 };
 enum { READ_SIZE = 65536 + 4096, CORK_SIZE = 65536, OUT_REST = 65536 };
 
 struct net {
@@ -114,6 +116,7 @@ struct net {
 	unsigned handshakes; /* that asked to be let in */
 	int64_t turn_at, turn_us; /* its begin; what a full one takes on average */
 	unsigned queued;     /* connections whose handshake waits */
+	struct receiver *receiver; /* udp.c's; NULL before there is a socket */
 	struct connection *corked; /* its answers are collected in `cork` */
 	size_t cork_size;
 	char cork[CORK_SIZE];

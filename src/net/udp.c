@@ -9,13 +9,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bindery/alloc.h"
 #include "bindery/log.h"
 
-enum { BATCH = 64 }; /* datagrams a wake-up, so that timers get their turn */
+enum {
+	BATCH = 64, /* datagrams a wake-up, so that timers get their turn */
+	AT_ONCE = 8 /* of these a call of the kernel */
+};
 
 union control {
 	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
 	struct cmsghdr align;
+};
+
+/* Where datagrams are received; a worker's sockets share it. */
+struct receiver {
+	struct mmsghdr messages[AT_ONCE];
+	struct iovec parts[AT_ONCE];
+	struct sockaddr_storage from[AT_ONCE];
+	union control controls[AT_ONCE];
+	char bytes[AT_ONCE][UDP_SIZE];
 };
 
 /* The address that a datagram was sent to, on a socket of all addresses. */
@@ -40,33 +53,39 @@ read_destination(struct msghdr *message, struct addr *local)
 	}
 }
 
-static ssize_t
-receive(struct listener *listener, struct hop *hop)
+static struct receiver *
+new_receiver(void)
 {
-	struct net *net = listener->flow.net;
-	struct sockaddr_storage from;
-	union control control;
-	struct iovec part = { net->input, sizeof net->input };
-	struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from,
-		.msg_iov = &part, .msg_iovlen = 1 };
-	socklen_t size = sizeof from;
-	ssize_t n;
+	struct receiver *receiver = xcalloc(1, sizeof *receiver);
 
-	if (listener->any_address) {
-		message.msg_control = &control;
-		message.msg_controllen = sizeof control;
-		n = recvmsg(listener->flow.fd, &message, MSG_DONTWAIT);
-	} else {
-		n = recvfrom(listener->flow.fd, net->input, sizeof net->input,
-		    MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+	for (int i = 0; i < AT_ONCE; i++) {
+		struct msghdr *header = &receiver->messages[i].msg_hdr;
+
+		receiver->parts[i] = (struct iovec){ receiver->bytes[i], UDP_SIZE };
+		header->msg_name = &receiver->from[i];
+		header->msg_iov = &receiver->parts[i];
+		header->msg_iovlen = 1;
 	}
-	if (n < 0)
-		return n;
-	addr_from_sockaddr(&hop->peer, &from);
-	hop->local = listener->flow.local;
-	if (listener->any_address)
-		read_destination(&message, &hop->local);
-	return n;
+	return receiver;
+}
+
+/* Datagrams received, or -1. */
+static int
+receive(struct listener *listener)
+{
+	struct receiver *receiver = listener->flow.net->receiver;
+
+	for (int i = 0; i < AT_ONCE; i++) {
+		struct msghdr *header = &receiver->messages[i].msg_hdr;
+
+		header->msg_namelen = sizeof receiver->from[i];
+		header->msg_control =
+		    listener->any_address ? &receiver->controls[i] : NULL;
+		header->msg_controllen =
+		    listener->any_address ? sizeof receiver->controls[i] : 0;
+	}
+	return recvmmsg(listener->flow.fd, receiver->messages, AT_ONCE,
+	    MSG_DONTWAIT, NULL);
 }
 
 static void
@@ -109,28 +128,53 @@ late_since(const struct listener *listener)
 }
 
 static void
+take(struct listener *listener, int i)
+{
+	struct receiver *receiver = listener->flow.net->receiver;
+	struct mmsghdr *message = &receiver->messages[i];
+	struct hop hop = { .transport = listener->flow.transport,
+		.flow = listener->flow.id, .local = listener->flow.local };
+
+	addr_from_sockaddr(&hop.peer, &receiver->from[i]);
+	if (listener->any_address)
+		read_destination(&message->msg_hdr, &hop.local);
+	handle(listener, &hop,
+	    (struct str){ receiver->bytes[i], message->msg_len });
+}
+
+static void
 on_readable(evutil_socket_t fd, short what, void *argument)
 {
 	struct listener *listener = argument;
-	struct hop hop = { .transport = listener->flow.transport,
-		.flow = listener->flow.id };
 
 	(void)fd;
 	(void)what;
 	loop_update_now(listener->flow.net->loop);
-	for (int i = 0; i < BATCH; i++) {
-		ssize_t n = receive(listener, &hop);
+	for (int done = 0; done < BATCH; done += AT_ONCE) {
+		int n = receive(listener);
 
 		/* errors belong to earlier sends (ICMP): the socket lives on */
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		for (int i = 0; i < n; i++)
+			take(listener, i);
+		if (n >= 0 ? n < AT_ONCE : errno == EAGAIN || errno == EWOULDBLOCK) {
 			listener->late_since = 0;
 			return;
 		}
-		if (n > 0)
-			handle(listener, &hop,
-			    (struct str){ listener->flow.net->input, (size_t)n });
 	}
 	listener->late_since = late_since(listener);
+}
+
+/*
+ * Datagrams leave with "don't fragment", which spares the kernel an
+ * identifier that is dear to get; one that is too large for its path may then
+ * go in fragments.
+ */
+static void
+may_fragment(int fd, bool yes)
+{
+	int how = yes ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO;
+
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how);
 }
 
 static void
@@ -138,6 +182,10 @@ udp_listen(struct listener *listener)
 {
 	struct flow *flow = &listener->flow;
 
+	if (flow->net->receiver == NULL)
+		flow->net->receiver = new_receiver();
+	if (flow->local.family == AF_INET)
+		may_fragment(flow->fd, false);
 	flow->id = slots_take(flow->net->slots, flow->net->worker, flow);
 	event_assign(&flow->event, loop_base(flow->net->loop), flow->fd,
 	    EV_READ | EV_PERSIST, on_readable, listener);
@@ -153,7 +201,7 @@ udp_unlisten(struct listener *listener)
 }
 
 static bool
-udp_send(struct flow *flow, const struct hop *hop, struct str bytes)
+send_datagram(struct flow *flow, const struct hop *hop, struct str bytes)
 {
 	struct listener *listener = container_of(flow, struct listener, flow);
 	struct sockaddr_storage to;
@@ -189,6 +237,19 @@ udp_send(struct flow *flow, const struct hop *hop, struct str bytes)
 		message.msg_controllen = CMSG_SPACE(sizeof info);
 	}
 	return sendmsg(flow->fd, &message, MSG_DONTWAIT) == (ssize_t)bytes.n;
+}
+
+static bool
+udp_send(struct flow *flow, const struct hop *hop, struct str bytes)
+{
+	bool sent = send_datagram(flow, hop, bytes);
+
+	if (sent || errno != EMSGSIZE || flow->local.family != AF_INET)
+		return sent;
+	may_fragment(flow->fd, true);
+	sent = send_datagram(flow, hop, bytes);
+	may_fragment(flow->fd, false);
+	return sent;
 }
 
 const struct transport_ops udp_ops = {
