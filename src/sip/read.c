@@ -397,7 +397,9 @@ sip_credentials_field(struct sip_credentials *c, struct str name)
 	};
 
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		if (name.n == fields[i].name.n && str_caseeq(name, fields[i].name))
+		if (name.n == fields[i].name.n &&
+		    ascii_lower(*name.p) == *fields[i].name.p &&
+		    str_caseeq(name, fields[i].name))
 			return (struct str *)(void *)((char *)c + fields[i].offset);
 	return NULL;
 }
