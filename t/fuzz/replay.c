@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bindery/alloc.h"
+
 #include "fuzz.h"
 
 enum { SIZE_MAX_READ = 1 << 20, FILES_MAX = 1000 };
@@ -18,16 +20,15 @@ static size_t count;
 static void
 add_file(const char *folder, const char *name)
 {
-	char path[4096];
+	char *path = folder != NULL ? xasprintf("%s/%s", folder, name)
+	                            : xstrdup(name);
 	struct stat about;
 
-	if (folder != NULL)
-		snprintf(path, sizeof path, "%s/%s", folder, name);
-	else
-		snprintf(path, sizeof path, "%s", name);
 	if (count < FILES_MAX && stat(path, &about) == 0 &&
 	    S_ISREG(about.st_mode))
-		files[count++] = strdup(path);
+		files[count++] = path;
+	else
+		free(path);
 }
 
 static void
@@ -49,12 +50,12 @@ static void
 add_seeds(void)
 {
 	const char *top = getenv("top_srcdir");
-	char path[4096];
 
 	for (const char *const *folder = fuzz_seeds; *folder != NULL; folder++) {
-		snprintf(path, sizeof path, "%s/t/%s", top != NULL ? top : ".",
-		    *folder);
+		char *path = xasprintf("%s/t/%s", top != NULL ? top : ".", *folder);
+
 		add_folder(path);
+		free(path);
 	}
 }
 
