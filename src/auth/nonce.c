@@ -17,18 +17,18 @@
 enum { TIME = 4, NUMBER = 8, CODE = NONCE_CODE, BYTES = TIME + NUMBER + CODE };
 enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 32 };
 
+/*
+ * A nonce is known by 64 bits, of its number and of its realm and code. These
+ * were proven right and need not be computed again: a hash is enough, as who
+ * comes so far knows a password.
+ */
 struct use {
-	uint64_t number; /* 0: free */
-	uint32_t seen;   /* bit i: count `highest` - i was used */
-	uint32_t highest;
-	/*
-	 * Of realm and code, which was proven right and need not be computed
-	 * again. A hash is enough: who comes so far knows a password.
-	 */
-	uint32_t proof;
+	uint32_t number, proof;
+	uint32_t highest; /* count; 0: free */
+	uint32_t seen;    /* bit i: count `highest` - i was used */
 };
 
-/* Uses of the nonces that were issued in one period; open addressing. */
+/* Uses of the nonces that were issued in one period, in an open table. */
 struct period {
 	struct period *next;
 	uint32_t epoch;
@@ -215,30 +215,36 @@ nonce_is_ours(struct nonce_maker *maker, struct str realm, const struct nonce *n
 
 /* ---- what was used ---- */
 
+/* The use of this nonce, or the place for it. */
 static struct use *
-find(const struct period *period, uint64_t number)
+find(const struct period *period, uint32_t number, uint32_t proof)
 {
-	size_t at = (size_t)(number * 0x9e3779b97f4a7c15u >> 32);
+	size_t at = (size_t)((uint64_t)(number * 0x9e3779b9u) * period->room >> 32);
 
 	for (;; at++) {
-		struct use *use = &period->uses[at & (period->room - 1)];
+		struct use *use;
 
-		if (use->number == number || use->number == 0)
+		if (at == period->room)
+			at = 0;
+		use = &period->uses[at];
+		if (use->highest == 0 ||
+		    (use->number == number && use->proof == proof))
 			return use;
 	}
 }
 
+/* In small steps: these tables are most of what a registration leaves behind. */
 static void
 grow(struct period *period)
 {
 	struct use *old = period->uses;
 	size_t room = period->room;
 
-	period->room = room > 0 ? 2 * room : 16;
+	period->room = room > 0 ? room + room / 2 : 16;
 	period->uses = xcalloc(period->room, sizeof *period->uses);
 	for (size_t i = 0; i < room; i++)
-		if (old[i].number != 0)
-			*find(period, old[i].number) = old[i];
+		if (old[i].highest != 0)
+			*find(period, old[i].number, old[i].proof) = old[i];
 	free(old);
 }
 
@@ -299,6 +305,13 @@ shard_of(struct auth_shared *shared, const struct nonce *nonce)
 	return &shared->shards[nonce->number % SHARDS];
 }
 
+/* Numbers count up, and a shard has each 64th: these bits differ longest. */
+static uint32_t
+number_of(const struct nonce *nonce)
+{
+	return (uint32_t)(nonce->number / SHARDS);
+}
+
 static uint32_t
 proof_of(const struct auth_shared *shared, struct str realm,
     const struct nonce *nonce)
@@ -324,8 +337,8 @@ use_known(struct shard *shard, const struct nonce *nonce, uint32_t proof,
 		period = period->next;
 	if (period == NULL || period->epoch != epoch)
 		return false;
-	use = find(period, nonce->number);
-	if (use->number == 0 || use->proof != proof)
+	use = find(period, number_of(nonce), proof);
+	if (use->highest == 0)
 		return false;
 	/* one that is used without a count, then or now, serves once */
 	*verdict = count != 0 && use_count(use, count) ? NONCE_FRESH : NONCE_USED;
@@ -344,12 +357,12 @@ use_first(struct shard *shard, const struct nonce *nonce, uint32_t proof,
 	if (nonce->issued / PERIOD_S < shard->forgotten)
 		return NONCE_STALE;
 	period = period_of(shard, nonce->issued, lifetime, now_ms);
-	if (4 * (period->count + 1) > 3 * period->room)
+	if (5 * (period->count + 1) > 4 * period->room)
 		grow(period);
-	use = find(period, nonce->number);
-	if (use->number == 0)
+	use = find(period, number_of(nonce), proof);
+	if (use->highest == 0)
 		period->count++;
-	*use = (struct use){ .number = nonce->number, .proof = proof };
+	*use = (struct use){ .number = number_of(nonce), .proof = proof };
 	if (count == 0) { /* serves once: all counts are used up */
 		use->highest = UINT32_MAX;
 		use->seen = UINT32_MAX;
