@@ -8,6 +8,11 @@
 
 #include <stddef.h>
 
+/*
+ * Before there are threads: what is large comes from the kernel and goes back
+ * to it at once. Left alone, malloc() learns to hold on to what a storm took.
+ */
+void alloc_init(void);
 /* Like their namesakes without the x, but never NULL. The caller frees. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);

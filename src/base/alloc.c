@@ -3,10 +3,22 @@
 
 #include "bindery/alloc.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LARGE = 256 << 10, SLACK = 4 << 20 };
+
+void
+alloc_init(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, LARGE);
+	mallopt(M_TRIM_THRESHOLD, SLACK);
+#endif
+}
 
 static void *
 checked(void *memory)

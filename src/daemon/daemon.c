@@ -473,6 +473,7 @@ daemon_main(int argc, char **argv)
 		fputs("Try binderyd --help.\n", stderr);
 		return 2;
 	}
+	alloc_init();
 	sip_init();
 	daemon.started_at = clock_wall_ms();
 	daemon.generation = generation_read(daemon.path, &faults);

@@ -12,7 +12,7 @@
 enum {
 	CHUNK = 256 << 10,
 	SPARE_MAX = 8,   /* chunks kept for the next ones */
-	BATCH = 256,     /* ended by the timer at once, so that others get their turn */
+	BATCH = 2048,    /* ended by the timer at once, so that others get their turn */
 	SHARE = 3,       /* ended with each that is added: they never pile up */
 	TABLES = 16      /* to grow in small steps */
 };
