@@ -135,8 +135,8 @@ bool location_list(struct location *location, uint64_t *cursor, size_t limit,
     location_show_fn show, void *context);
 
 /*
- * Drops all bindings of the AORs that keep() refuses, a shard at a time; tells
- * of each as location_expire() does. From any thread.
+ * Drops all bindings of the AORs that keep() refuses, a few at a time, so that
+ * nobody waits long; tells of each as location_expire() does. From any thread.
  */
 void location_sweep(struct location *location,
     bool (*keep)(void *context, struct str aor), location_expired_fn dropped,

@@ -25,6 +25,7 @@ struct reload {
 	pthread_t thread;
 	bool threaded;
 	struct generation *next; /* NULL: there were faults */
+	struct generation *before;
 	struct faults faults;
 	struct addition *additions;
 	size_t addition_count;
@@ -262,12 +263,32 @@ fail(struct daemon *daemon)
 }
 
 static void
+on_forgotten(struct letter *letter, void *owner)
+{
+	struct worker *worker = owner;
+
+	free(letter);
+	end(worker->daemon);
+}
+
+/* A million users take a while to free: on no worker's time. */
+static void *
+forget_before(void *argument)
+{
+	struct reload *r = argument;
+
+	generation_unref(r->before);
+	post(r->daemon->loops[0], r, on_forgotten);
+	return NULL;
+}
+
+static void
 succeed(struct daemon *daemon)
 {
 	struct reload *r = daemon->reload;
 
 	/* only now, so that who asks is told of what holds everywhere */
-	generation_unref(daemon->generation);
+	r->before = daemon->generation;
 	daemon->generation = generation_ref(r->next);
 	faults_free(&daemon->last_error);
 	log_event(LOG_NOTICE, "config", "reloaded",
@@ -277,7 +298,9 @@ succeed(struct daemon *daemon)
 	    (const struct log_field[]){
 	        LOG_I("generation", daemon->generation->number), { 0 } });
 	control_reloaded(daemon->control, r->next->number, NULL);
-	end(daemon);
+	join_thread(r);
+	if (!start_thread(r, forget_before))
+		forget_before(r);
 }
 
 /* ---- from thread to thread ---- */

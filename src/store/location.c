@@ -558,11 +558,13 @@ least_from(const struct location_shard *shard, uint64_t from,
 	size_t n = 0;
 
 	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
-		struct location_aor *aor = aor_at(shard, s);
+		struct hash_slot slot = shard->aors.slots[s];
+		struct location_aor *aor;
 
-		if (aor == NULL || aor->node.hash < from ||
-		    (n == limit && aor->node.hash >= heap[0]->node.hash))
-			continue;
+		if (slot.node == NULL || slot.hash < from ||
+		    (n == limit && slot.hash >= heap[0]->node.hash))
+			continue; /* without a look at the AOR itself */
+		aor = container_of(slot.node, struct location_aor, node);
 		if (n < limit) {
 			heap[n] = aor;
 			sift_up(heap, n++);
@@ -606,23 +608,24 @@ location_list(struct location *location, uint64_t *cursor, size_t limit,
 	return false;
 }
 
-/* The AORs of a shard that are not to be kept; the caller frees the list. */
-static struct location_aor **
-unwanted(const struct location_shard *shard,
-    bool (*keep)(void *context, struct str aor), void *context, size_t *count)
+enum { SWEEP = 256 }; /* AORs looked at while a shard is held */
+
+struct sweep {
+	bool (*keep)(void *context, struct str aor);
+	void *context;
+	struct str unwanted[SWEEP]; /* names, copied */
+	size_t count;
+};
+
+static void
+judge(void *argument, struct str aor, const struct binding *first)
 {
-	struct location_aor **list = NULL;
+	struct sweep *sweep = argument;
 
-	*count = 0;
-	for (size_t s = 0; s < hash_slots(&shard->aors); s++) {
-		struct location_aor *aor = aor_at(shard, s);
-
-		if (aor == NULL || keep(context, name_of(aor)))
-			continue;
-		list = xrealloc(list, (*count + 1) * sizeof *list);
-		list[(*count)++] = aor;
-	}
-	return list;
+	(void)first;
+	if (!sweep->keep(sweep->context, aor))
+		sweep->unwanted[sweep->count++] =
+		    (struct str){ xmemdupz(aor.p, aor.n), aor.n };
 }
 
 void
@@ -630,21 +633,23 @@ location_sweep(struct location *location,
     bool (*keep)(void *context, struct str aor), location_expired_fn dropped,
     void *context)
 {
-	for (int i = 0; i < LOCATION_SHARDS; i++) {
-		struct location_shard *shard = &location->shards[i];
-		struct location_aor **list;
-		size_t count;
+	struct sweep sweep = { .keep = keep, .context = context };
+	uint64_t cursor = 0;
+	bool more;
 
-		pthread_mutex_lock(&shard->lock);
-		list = unwanted(shard, keep, context, &count);
-		for (size_t n = 0; n < count; n++) {
-			while (list[n]->first != NULL) {
-				dropped(context, name_of(list[n]), list[n]->first);
-				unlink_binding(location, shard, list[n]->first);
+	do {
+		more = location_list(location, &cursor, SWEEP, judge, &sweep);
+		while (sweep.count > 0) {
+			struct str aor = sweep.unwanted[--sweep.count];
+			struct location_hold hold;
+
+			location_hold(location, aor, clock_mono_ms(), &hold);
+			while (hold.first != NULL) {
+				dropped(context, aor, hold.first);
+				location_drop(&hold, hold.first);
 			}
-			drop_aor_if_empty(shard, list[n]);
+			location_release(&hold);
+			free((char *)(uintptr_t)aor.p);
 		}
-		pthread_mutex_unlock(&shard->lock);
-		free(list);
-	}
+	} while (more);
 }
