@@ -8,10 +8,13 @@
 #include "worker.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bindery/alloc.h"
 #include "bindery/count.h"
+
+enum { NICE = 10 };
 
 /* A listener that the next generation adds: sockets for all workers. */
 struct addition {
@@ -23,6 +26,7 @@ struct addition {
 struct reload {
 	struct daemon *daemon;
 	pthread_t thread;
+	void *(*run)(void *argument); /* on that thread */
 	bool threaded;
 	struct generation *next; /* NULL: there were faults */
 	struct generation *before;
@@ -203,10 +207,21 @@ on_lost_user(void *context, struct str aor, const struct binding *binding)
 
 /* ---- the end ---- */
 
+/* Works when no worker wants the processor. */
+static void *
+run_aside(void *argument)
+{
+	struct reload *r = argument;
+
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* this thread's alone */
+	return r->run(r);
+}
+
 static bool
 start_thread(struct reload *r, void *(*run)(void *argument))
 {
-	r->threaded = pthread_create(&r->thread, NULL, run, r) == 0;
+	r->run = run;
+	r->threaded = pthread_create(&r->thread, NULL, run_aside, r) == 0;
 	return r->threaded;
 }
 
