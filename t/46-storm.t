@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """More comes in than can be served: who is registered goes first."""
 
+import contextlib
+import multiprocessing
 import os
+import select
 import signal
 import ssl
 import sys
@@ -12,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 import sip
 from bindery import Server, poll
-from tap import is_, ok, run, test
+from tap import cases, is_, ok, run, test
 
 # Whatever piles up is too much, so that a test need not keep it up.
 IMPATIENT = {"workers": 1, "limits": {"queue_seconds": 0}}
@@ -88,6 +91,42 @@ def an_overload_that_is_short_is_worked_off():
         answers = flood(server)
         is_({answer.status for answer in answers}, {401}, "all are challenged")
         is_(server.counter("refused_late"), 0, "refused")
+
+
+def pour(transport, port):
+    """Send requests as fast as the server takes them, and read its answers."""
+    endpoint = sip.ENDPOINTS[transport](("127.0.0.1", port))
+    data = sip.request(endpoint).encode() * 100
+    endpoint.sock.settimeout(0)
+    while True:
+        readable, writable, _ = select.select([endpoint], [endpoint], [])
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError,
+                                 ssl.SSLWantWriteError):
+            if readable:
+                endpoint.sock.recv(1 << 20)
+            if writable:
+                endpoint.sock.send(data)
+
+
+@cases([("tcp", "tcp"), ("tls", "tls")])
+def a_connection_that_never_pauses_stops_nobody(transport):
+    with Server({"workers": 1}) as server:
+        port = server.tls if transport == "tls" else server.tcp
+        children = [multiprocessing.Process(
+            target=pour, args=(transport, port), daemon=True)
+            for _ in range(2)]
+        for child in children:
+            child.start()
+        try:
+            server.wait_until(lambda: server.counter("requests") > 20000,
+                              what="the flood")
+            for name in sip.ENDPOINTS:
+                is_(server.fresh_phone(name).register().status, 200,
+                    f"{name} is served")
+        finally:
+            for child in children:
+                child.kill()
+                child.join()
 
 
 def client_hello():
