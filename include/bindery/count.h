@@ -48,7 +48,7 @@
 	X(limit_idle_seconds,            "connections closed: limits.idle_seconds") \
 	X(limit_message_size,            "messages refused: limits.message_size") \
 	X(limit_send_queue,              "connections closed: limits.send_queue") \
-	X(limit_transactions,            "requests refused: limits.transactions") \
+	X(limit_transactions,            "requests answered without a transaction: limits.transactions") \
 	X(limit_queue_seconds,           "connections refused: limits.queue_seconds") \
 	X(refused_late,                  "newcomers answered 503: limits.queue_seconds") \
 	X(limit_max_contacts,            "registrations refused: max_contacts") \

@@ -10,6 +10,7 @@
 #ifndef BINDERY_NET_H
 #define BINDERY_NET_H
 
+#include "bindery/count.h"
 #include "bindery/hop.h"
 #include "bindery/loop.h"
 
@@ -152,6 +153,13 @@ void net_unlisten(struct net *net, unsigned key);
 bool net_send(struct net *net, const struct hop *hop, struct str bytes);
 /* This connection has proven a user: the limits for strangers no longer apply. */
 void net_flow_prove(struct net *net, flow_id flow, struct str aor);
+
+/*
+ * Somebody met a limit that was counted as `which`: logged, and told by
+ * `limited`, once an address and minute.
+ */
+void net_tell_limit(struct net *net, const struct hop *hop, const char *limit,
+    enum count which);
 
 struct connection_info {
 	flow_id id;

@@ -81,7 +81,7 @@ void registrar_apply(struct sip_parser *parser, const struct binding *first,
 
 enum registrar_event {
 	REGISTRAR_REGISTERED, REGISTRAR_REFRESHED, REGISTRAR_UNREGISTERED,
-	REGISTRAR_EXPIRED, REGISTRAR_AUTH_FAILED, REGISTRAR_LIMITED
+	REGISTRAR_EXPIRED, REGISTRAR_AUTH_FAILED
 };
 
 struct registrar_news {

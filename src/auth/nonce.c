@@ -16,6 +16,7 @@
 
 enum { TIME = 4, NUMBER = 8, CODE = NONCE_CODE, BYTES = TIME + NUMBER + CODE };
 enum { SHARDS = 64, PERIOD_S = 128, WINDOW = 32 };
+enum { USES_MAX = 1 << 18 }; /* a shard; beyond it the oldest are forgotten */
 
 /*
  * A nonce is known by 64 bits, of its number and of its realm and code. These
@@ -39,6 +40,7 @@ struct period {
 struct shard {
 	_Alignas(64) pthread_mutex_t lock;
 	struct period *periods; /* the latest first */
+	size_t count;           /* of uses, in all of these */
 	uint32_t forgotten;     /* epochs before this one are not known any more */
 };
 
@@ -248,13 +250,37 @@ grow(struct period *period)
 	free(old);
 }
 
-/* Makes it if need be, and forgets those whose nonces have all aged. */
-static struct period *
-period_of(struct shard *shard, uint32_t issued, int64_t lifetime,
-    int64_t now_ms)
+/* A nonce of this period or before is stale from now on. */
+static void
+forget(struct shard *shard, struct period **link)
 {
-	uint32_t epoch = issued / PERIOD_S;
+	struct period *period = *link;
+
+	*link = NULL;
+	shard->forgotten = period->epoch + 1;
+	for (const struct period *p = period; p != NULL; p = p->next)
+		shard->count -= p->count;
+	free_periods(period);
+}
+
+/* Those whose nonces have all aged; and the oldest if there are too many. */
+static void
+forget_old(struct shard *shard, int64_t lifetime, int64_t now_ms)
+{
 	int64_t oldest = (now_ms / 1000 - lifetime) / PERIOD_S;
+	struct period **link = &shard->periods;
+
+	while (*link != NULL && (int64_t)(*link)->epoch >= oldest &&
+	    (shard->count <= USES_MAX || (*link)->next != NULL ||
+	        link == &shard->periods))
+		link = &(*link)->next;
+	if (*link != NULL)
+		forget(shard, link);
+}
+
+static struct period *
+period_of(struct shard *shard, uint32_t epoch)
+{
 	struct period **link = &shard->periods, *period;
 
 	while (*link != NULL && (*link)->epoch > epoch)
@@ -267,13 +293,6 @@ period_of(struct shard *shard, uint32_t issued, int64_t lifetime,
 	period->next = *link;
 	*link = period;
 	grow(period);
-	for (link = &period->next; *link != NULL; link = &(*link)->next)
-		if ((int64_t)(*link)->epoch < oldest) {
-			shard->forgotten = (*link)->epoch + 1;
-			free_periods(*link);
-			*link = NULL;
-			break;
-		}
 	return period;
 }
 
@@ -353,15 +372,19 @@ use_first(struct shard *shard, const struct nonce *nonce, uint32_t proof,
 	struct period *period;
 	struct use *use;
 
-	/* should a reload have made lifetimes longer */
+	if (shard->periods == NULL || shard->count > USES_MAX ||
+	    nonce->issued / PERIOD_S > shard->periods->epoch)
+		forget_old(shard, lifetime, now_ms);
 	if (nonce->issued / PERIOD_S < shard->forgotten)
 		return NONCE_STALE;
-	period = period_of(shard, nonce->issued, lifetime, now_ms);
+	period = period_of(shard, nonce->issued / PERIOD_S);
 	if (5 * (period->count + 1) > 4 * period->room)
 		grow(period);
 	use = find(period, number_of(nonce), proof);
-	if (use->highest == 0)
+	if (use->highest == 0) {
 		period->count++;
+		shard->count++;
+	}
 	*use = (struct use){ .number = number_of(nonce), .proof = proof };
 	if (count == 0) { /* serves once: all counts are used up */
 		use->highest = UINT32_MAX;

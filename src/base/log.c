@@ -188,7 +188,7 @@ put_line(struct out *out, enum log_level level, const char *room,
 		(json ? put_json_field : put_text_field)(out, fields);
 		if (out->full || out->end - out->at < 8) { /* leave it out whole */
 			*out = before;
-			break;
+			continue;
 		}
 	}
 	if (json)
@@ -244,16 +244,13 @@ write_lines(void *unused)
 		}
 		the_log.queue = (struct buf){ 0 };
 		the_log.lost = 0;
-		/* our own descriptor: log_reopen() may close the other meanwhile */
-		fd = dup(the_log.fd);
+		fd = the_log.fd;
 		pthread_mutex_unlock(&the_log.lock);
 		if (buf_size(&lines) > 0)
 			write_all(fd, buf_data(&lines), buf_size(&lines));
 		if (lost > 0)
 			tell_lost(fd, lost);
 		buf_free(&lines);
-		if (fd >= 0)
-			close(fd);
 		pthread_mutex_lock(&the_log.lock);
 	}
 	pthread_mutex_unlock(&the_log.lock);
@@ -296,9 +293,13 @@ use_file(const char *path)
 	if (fd < 0)
 		return false;
 	pthread_mutex_lock(&the_log.lock);
-	if (the_log.fd != STDERR_FILENO)
-		close(the_log.fd);
-	the_log.fd = fd;
+	if (the_log.fd == STDERR_FILENO) {
+		the_log.fd = fd;
+	} else { /* under its number: a line may be on its way to it */
+		dup3(fd, the_log.fd, O_CLOEXEC);
+		if (fd != STDERR_FILENO)
+			close(fd);
+	}
 	pthread_mutex_unlock(&the_log.lock);
 	return true;
 }

@@ -19,6 +19,8 @@
 #include "bindery/clock.h"
 #include "bindery/count.h"
 
+enum { REST_MS = 100 }; /* after running out of descriptors */
+
 /* ---- clients ---- */
 
 static void
@@ -58,6 +60,26 @@ pending(const struct client *client)
 	return evbuffer_get_length(bufferevent_get_output(client->stream));
 }
 
+/* Who asks for more than it reads or waits for much is not read from. */
+static bool
+has_enough(const struct client *client)
+{
+	return pending(client) > OUT_MAX || client->later >= LATER_MAX;
+}
+
+static void on_readable(struct bufferevent *stream, void *argument);
+
+/* Reads again from a client that was not read from. */
+static void
+go_on(struct client *client)
+{
+	if (has_enough(client) ||
+	    (bufferevent_get_enabled(client->stream) & EV_READ) != 0)
+		return;
+	bufferevent_enable(client->stream, EV_READ);
+	on_readable(client->stream, client);
+}
+
 static void
 send_json(struct client *client, json_t *message)
 {
@@ -69,9 +91,6 @@ send_json(struct client *client, json_t *message)
 	bufferevent_write(client->stream, text, strlen(text));
 	bufferevent_write(client->stream, "\n", 1);
 	free(text);
-	/* who asks for more than it reads is not read from meanwhile */
-	if (pending(client) > OUT_MAX)
-		bufferevent_disable(client->stream, EV_READ);
 }
 
 /* ---- replies ---- */
@@ -110,15 +129,16 @@ reply_later(struct control *control, slot_id id, json_t *request,
 	struct client *client = slots_find(&control->slots, id);
 	json_t *error = json_object_get(result, "error");
 
-	if (client == NULL || request == NULL) {
-		json_decref(request);
-		json_decref(result);
-		return;
-	}
-	send_json(client, json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "id",
-	    request, error != NULL ? "error" : "result",
-	    error != NULL ? error : result));
+	if (client != NULL && request != NULL)
+		send_json(client, json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0",
+		    "id", request, error != NULL ? "error" : "result",
+		    error != NULL ? error : result));
+	json_decref(request);
 	json_decref(result);
+	if (client != NULL) {
+		client->later--;
+		go_on(client);
+	}
 }
 
 /* ---- requests ---- */
@@ -192,12 +212,14 @@ on_readable(struct bufferevent *stream, void *argument)
 	size_t n;
 	char *line;
 
-	while (client->id != SLOT_NONE && pending(client) <= OUT_MAX &&
+	while (!has_enough(client) &&
 	    (line = evbuffer_readln(in, &n, EVBUFFER_EOL_LF)) != NULL) {
 		handle_line(client, line, n);
 		free(line);
 	}
-	if (client->id != SLOT_NONE && evbuffer_get_length(in) > LINE_MAX_SIZE)
+	if (has_enough(client))
+		bufferevent_disable(stream, EV_READ);
+	else if (evbuffer_get_length(in) > LINE_MAX_SIZE)
 		drop_client(client);
 }
 
@@ -221,19 +243,29 @@ on_drained(struct bufferevent *stream, void *argument)
 {
 	struct client *client = argument;
 
+	(void)stream;
 	tell_lost(client);
-	if ((bufferevent_get_enabled(stream) & EV_READ) == 0) {
-		bufferevent_enable(stream, EV_READ);
-		on_readable(stream, client);
-	}
+	go_on(client);
 }
 
+/* Who only stopped to write is read from no more, until all is answered. */
 static void
 on_end(struct bufferevent *stream, short what, void *argument)
 {
+	struct client *client = argument;
+
 	(void)stream;
-	(void)what;
-	drop_client(argument);
+	if ((what & BEV_EVENT_EOF) == 0 ||
+	    (pending(client) == 0 && client->later == 0))
+		drop_client(client);
+}
+
+static void
+resume(void *argument)
+{
+	struct control *control = argument;
+
+	event_add(control->listen, NULL);
 }
 
 static void
@@ -244,8 +276,12 @@ on_client(evutil_socket_t fd, short what, void *argument)
 	int new_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
-	if (new_fd < 0)
+	if (new_fd < 0) {
+		/* without descriptors it would fail at once again: rest a little */
+		event_del(control->listen);
+		timer_set(control->tools.loops[0], &control->rest, REST_MS);
 		return;
+	}
 	if (control->client_count == CLIENTS_MAX) {
 		count(limit_control_clients);
 		close(new_fd);
@@ -328,6 +364,7 @@ control_start(struct control *control)
 {
 	control->listen = event_new(loop_base(control->tools.loops[0]), control->fd,
 	    EV_READ | EV_PERSIST, on_client, control);
+	timer_init(&control->rest, resume, control);
 	event_add(control->listen, NULL);
 }
 
@@ -338,8 +375,10 @@ control_free(struct control *control)
 		return;
 	while (control->clients != NULL)
 		drop_client(control->clients);
-	if (control->listen != NULL)
+	if (control->listen != NULL) {
+		timer_cancel(control->tools.loops[0], &control->rest);
 		event_free(control->listen);
+	}
 	close(control->fd);
 	unlink(control->path);
 	slots_fini(&control->slots);
@@ -388,10 +427,15 @@ static void
 deliver_event(struct letter *letter, void *owner)
 {
 	struct event_letter *event = (struct event_letter *)letter;
-	struct client *client = event->control->clients;
+	struct control *control = event->control;
+	uint64_t dropped = atomic_exchange(&control->dropped, 0);
 
 	(void)owner;
-	for (; client != NULL; client = client->next) {
+	atomic_fetch_sub(&control->posted, 1);
+	for (struct client *client = control->clients; client != NULL;
+	     client = client->next) {
+		if (client->types != NULL)
+			client->lost += dropped;
 		if (!wants(client, event->type))
 			continue;
 		if (pending(client) > OUT_MAX) {
@@ -421,6 +465,12 @@ control_publish(struct control *control, const char *type,
 
 	if (!control_has_listeners(control))
 		return;
+	if (atomic_fetch_add(&control->posted, 1) >= POSTED_MAX) {
+		atomic_fetch_sub(&control->posted, 1);
+		atomic_fetch_add(&control->dropped, 1);
+		count(events_lost);
+		return;
+	}
 	event = xcalloc(1, sizeof *event);
 	event->letter.deliver = deliver_event;
 	event->letter.discard = discard_event;

@@ -13,7 +13,7 @@
 #include "bindery/slots.h"
 
 enum { CLIENTS_MAX = 64, LINE_MAX_SIZE = 1 << 20, OUT_MAX = 1 << 20,
-	PAGE_MAX = 1000, PAGE_DEFAULT = 100 };
+	LATER_MAX = 16, POSTED_MAX = 16384, PAGE_MAX = 1000, PAGE_DEFAULT = 100 };
 enum { RPC_PARSE = -32700, RPC_REQUEST = -32600, RPC_METHOD = -32601,
 	RPC_PARAMS = -32602, RPC_FAILED = -32000 };
 
@@ -24,6 +24,7 @@ struct client {
 	slot_id id;
 	struct bufferevent *stream;
 	struct deferred end;
+	unsigned later; /* requests that reply_later() will answer */
 	json_t *types;  /* of events it wants; NULL: none */
 	uint64_t lost;  /* events that it was too slow for */
 	json_t *reload; /* the id of a request that waits for a reload's end */
@@ -35,9 +36,12 @@ struct control {
 	char *path;
 	int fd;
 	struct event *listen;
+	struct timer rest; /* no accept while descriptors are short */
 	struct client *clients;
 	size_t client_count;
 	struct slots slots;
+	_Atomic uint64_t posted;  /* events that were not delivered yet */
+	_Atomic uint64_t dropped; /* events that were too many to be posted */
 	_Atomic int subscribers;
 };
 
@@ -47,14 +51,16 @@ struct call {
 	struct client *client;
 	json_t *id; /* NULL: a notification, nobody wants an answer */
 	json_t *params;
-	bool later; /* the answer comes by reply_later() */
 };
 
 /* control.c */
 void reply(struct call *call, json_t *result); /* takes the result */
 void reply_error(struct call *call, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* To a client that may be gone; takes `request` and `result`. */
+/*
+ * The answer to a call that was counted in `client->later`, for a client that
+ * may be gone; takes `request` and `result`.
+ */
 void reply_later(struct control *control, slot_id client, json_t *request,
     json_t *result);
 void reply_reloaded(struct client *client, unsigned generation,

@@ -402,6 +402,6 @@ run_connections_list(struct call *call)
 	page->limit = limit;
 	page->at[0] = at[0];
 	page->at[1] = at[1];
-	call->later = true;
+	call->client->later++;
 	loop_post(tools->loops[at[0]], &page->letter);
 }

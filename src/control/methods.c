@@ -131,7 +131,7 @@ run_config_reload(struct call *call)
 	}
 	client->waits_for_reload = true;
 	client->reload = json_incref(call->id);
-	call->later = true;
+	client->later++;
 	call->control->tools.reload(call->control->tools.context);
 }
 
@@ -139,19 +139,16 @@ void
 reply_reloaded(struct client *client, unsigned generation,
     const struct faults *faults)
 {
-	struct call call = { .control = client->control, .client = client,
-		.id = client->reload };
+	json_t *request = client->reload, *result;
 
 	client->waits_for_reload = false;
 	client->reload = NULL;
-	if (faults == NULL || faults->count == 0) {
-		reply(&call, json_pack("{s:i}", "generation", (int)generation));
-	} else if (call.id != NULL) {
-		reply_later(client->control, client->id, json_incref(call.id),
-		    json_pack("{s:{s:i, s:s, s:o}}", "error", "code", RPC_FAILED,
-		        "message", faults->list[0], "data", faults_json(faults)));
-	}
-	json_decref(call.id);
+	if (faults == NULL || faults->count == 0)
+		result = json_pack("{s:i}", "generation", (int)generation);
+	else
+		result = json_pack("{s:{s:i, s:s, s:o}}", "error", "code", RPC_FAILED,
+		    "message", faults->list[0], "data", faults_json(faults));
+	reply_later(client->control, client->id, request, result);
 }
 
 static void

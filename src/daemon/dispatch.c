@@ -231,6 +231,16 @@ on_request(struct worker *worker, const struct sip_message *m,
 	}
 }
 
+/* The source of a datagram can be forged: it is not named. */
+static void
+hit_message_size(struct worker *worker, const struct hop *hop)
+{
+	count(limit_message_size);
+	if (hop->transport->reliable)
+		net_tell_limit(worker->net, hop, "message_size",
+		    COUNT_limit_message_size);
+}
+
 static void
 on_fault(struct worker *worker, const struct sip_message *m,
     const struct hop *hop)
@@ -250,7 +260,7 @@ dispatch_message(void *context, const struct hop *hop, struct str bytes)
 	struct sip_message *m = sip_parser_read(worker->parser, bytes);
 
 	if (bytes.n > (size_t)worker->generation->conf.limits.message_size) {
-		count(limit_message_size);
+		hit_message_size(worker, hop);
 		m->fault.status = 513;
 		strcpy(m->fault.reason, sip_reason(513));
 	}
@@ -287,7 +297,7 @@ dispatch_broken(void *context, const struct hop *hop, struct str bytes,
 		return;
 	}
 	if (answers[why].status != 400)
-		count(limit_message_size);
+		hit_message_size(worker, hop);
 	m = sip_parser_read(worker->parser, bytes);
 	m->fault.status = answers[why].status;
 	strcpy(m->fault.reason, answers[why].reason);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "bindery/alloc.h"
+#include "bindery/log.h"
 #include "bindery/rand.h"
 
 struct address_count {
@@ -142,4 +143,20 @@ told_lately(struct net_shared *shared, int64_t now, const struct addr *peer,
 	}
 	pthread_mutex_unlock(&told->lock);
 	return lately;
+}
+
+void
+net_tell_limit(struct net *net, const struct hop *hop, const char *limit,
+    enum count which)
+{
+	char address[ADDR_HOST_SIZE];
+
+	if (told_lately(net->shared, loop_now(net->loop), &hop->peer, which))
+		return;
+	if (net->handler.limited != NULL)
+		net->handler.limited(net->handler.context, limit, &hop->peer,
+		    hop->transport);
+	log_event(LOG_NOTICE, "security", "limit", LOG_Z("limit", limit),
+	    LOG_Z("address", addr_bare_host(&hop->peer, address)),
+	    LOG_Z("transport", hop->transport->name));
 }

@@ -35,19 +35,11 @@ ops(const struct connection *c)
 }
 
 static void
-tell(struct connection *c, const char *limit, unsigned what)
+tell(struct connection *c, const char *limit, enum count which)
 {
-	struct net *net = c->flow.net;
-	char address[ADDR_HOST_SIZE];
+	struct hop hop = { .transport = c->flow.transport, .peer = c->peer };
 
-	if (told_lately(net->shared, loop_now(net->loop), &c->peer, what))
-		return;
-	if (net->handler.limited != NULL)
-		net->handler.limited(net->handler.context, limit, &c->peer,
-		    c->flow.transport);
-	log_event(LOG_NOTICE, "security", "limit", LOG_Z("limit", limit),
-	    LOG_Z("address", addr_bare_host(&c->peer, address)),
-	    LOG_Z("transport", c->flow.transport->name));
+	net_tell_limit(c->flow.net, &hop, limit, which);
 }
 
 #define hit_limit(c, name) \
@@ -181,11 +173,15 @@ on_time(void *argument)
 
 /* ---- writing ---- */
 
-/* Waits for what it needs: reading unless it rests, writing if it must. */
+/*
+ * Waits for what it needs: reading unless it rests, writing if it must. A
+ * handshake that must write would not take what can be read meanwhile.
+ */
 static void
 watch(struct connection *c, bool wants_write)
 {
-	bool resting = buf_size(&c->out) > OUT_REST || c->closing;
+	bool resting = buf_size(&c->out) > OUT_REST || c->closing ||
+	    (wants_write && !c->ready);
 	short what = (short)(EV_PERSIST | (resting ? 0 : EV_READ) |
 	    (wants_write ? EV_WRITE : 0));
 

@@ -281,7 +281,33 @@ tls_context_unref(struct tls_context *tls)
 struct tls_session {
 	SSL *ssl;
 	struct tls_context *context;
+	unsigned empty; /* records in a row that brought no data */
 };
+
+enum { EMPTY_MAX = 16 };
+
+/*
+ * New keys and the like cost their sender little and us much, and OpenSSL
+ * reads on until data comes, however long that takes. Who sends too many in a
+ * row has ended the connection.
+ */
+static void
+on_record(int sent, int version, int type, const void *bytes, size_t n,
+    SSL *ssl, void *argument)
+{
+	struct connection *c = argument;
+	bool is_1_3 = SSL_version(ssl) == TLS1_3_VERSION;
+
+	(void)version;
+	/* in TLS 1.3 the header of a record does not tell what is in it */
+	if (sent != 0 || !c->ready || n == 0 ||
+	    type != (is_1_3 ? SSL3_RT_INNER_CONTENT_TYPE : SSL3_RT_HEADER))
+		return;
+	if (*(const unsigned char *)bytes == SSL3_RT_APPLICATION_DATA)
+		c->tls->empty = 0;
+	else if (++c->tls->empty > EMPTY_MAX)
+		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
+}
 
 static bool
 tls_start(struct connection *c, struct tls_context *tls)
@@ -294,6 +320,8 @@ tls_start(struct connection *c, struct tls_context *tls)
 		return false;
 	}
 	SSL_set_accept_state(ssl);
+	SSL_set_msg_callback(ssl, on_record);
+	SSL_set_msg_callback_arg(ssl, c);
 	c->tls = xcalloc(1, sizeof *c->tls);
 	c->tls->ssl = ssl;
 	c->tls->context = tls_context_ref(tls);

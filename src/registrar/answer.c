@@ -39,6 +39,9 @@ answer_send(struct registration *r, unsigned status, struct str answer)
 	if (r->proven && tx_answer(tools->transactions, r->m, r->match, &back,
 	                     status, answer))
 		return;
+	if (r->proven)
+		net_tell_limit(tools->net, r->hop, "transactions",
+		    COUNT_limit_transactions);
 	net_send(tools->net, &back, answer);
 }
 

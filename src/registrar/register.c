@@ -59,7 +59,6 @@ registrar_event_name(enum registrar_event event)
 		[REGISTRAR_UNREGISTERED] = "unregistered",
 		[REGISTRAR_EXPIRED] = "expired",
 		[REGISTRAR_AUTH_FAILED] = "auth_failed",
-		[REGISTRAR_LIMITED] = "limited",
 	};
 
 	return names[event];
@@ -460,20 +459,43 @@ drop_expired(struct registration *r, struct location_hold *hold)
 	}
 }
 
-/* Everything that an AOR holds must fit into one answer. */
+/* What is told of a binding besides its texts. */
+static size_t
+frame_size(const struct registration *r, struct str instance)
+{
+	return 40 + (r->wants_gruu && instance.n > 0
+	        ? 2 * r->aor.n + 3 * instance.n + 128 : 0);
+}
+
+static size_t
+size_of(const struct registration *r, const struct binding *b)
+{
+	size_t n = frame_size(r, binding_text(b, BINDING_INSTANCE));
+
+	for (int i = 0; i < BINDING_TEXTS; i++)
+		n += b->size[i];
+	return n;
+}
+
+/* Everything that an AOR will hold must fit into one answer. */
 static bool
 fits(const struct registration *r, const struct location_hold *hold)
 {
+	const struct apply_plan *plan = &r->registrar->plan;
 	size_t n = 0;
 
 	for (const struct binding *b = hold->first; b != NULL; b = b->next)
-		for (int i = 0; i < BINDING_TEXTS; i++)
-			n += b->size[i];
-	for (size_t i = 0; i < r->registrar->contacts.count; i++) {
-		const struct sip_address *a =
-		    &r->registrar->contacts.list[i].address;
+		n += size_of(r, b);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct apply_step *step = &plan->steps[i];
+		const struct sip_contact *c =
+		    &r->registrar->contacts.list[step->contact];
 
-		n += a->uri_text.n + a->params.n + r->path.n + r->m->call_id.n;
+		if (step->old != NULL)
+			n -= size_of(r, step->old);
+		if (step->action == APPLY_PUT)
+			n += c->address.uri_text.n + c->address.params.n +
+			    r->path.n + r->m->call_id.n + frame_size(r, c->instance);
 	}
 	return n <= AOR_TEXTS_MAX;
 }
@@ -495,11 +517,13 @@ apply(struct registration *r, struct location_hold *hold)
 
 	drop_expired(r, hold);
 	request.has_expires = sip_read_expires(r->m, &request.expires);
-	if (!fits(r, hold))
-		return refuse(r, 403, "Contacts Too Large");
 	registrar_apply(registrar->tools.parser, hold->first, &request, &policy,
 	    is_reachable, registrar->tools.location, &registrar->plan);
 	r->fault = registrar->plan.fault;
+	if (r->fault.status == 0 && !fits(r, hold)) {
+		refuse(r, 403, "Contacts Too Large");
+		registrar->plan.count = 0;
+	}
 	r->min_expires = policy.min_expires;
 	if (r->fault.status == 0)
 		carry_out(r, hold);
@@ -522,7 +546,8 @@ update(struct registration *r)
 	location_release(&hold);
 	if (r->fault.status == 403) {
 		count(limit_max_contacts);
-		tell(r, REGISTRAR_LIMITED, STR_NONE, STR("max_contacts"), 0);
+		net_tell_limit(r->registrar->tools.net, r->hop, "max_contacts",
+		    COUNT_limit_max_contacts);
 	}
 	if (r->fault.status != 0)
 		answer_fault(r);
