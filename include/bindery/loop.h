@@ -96,7 +96,8 @@ void timer_cancel(struct loop *loop, struct timer *timer);
 /* ---- later ---- */
 
 struct deferred {
-	struct deferred *next;
+	struct deferred *next, **link;
+	uint64_t turn;
 	void (*run)(void *argument);
 	void *argument;
 	bool queued;
@@ -109,6 +110,15 @@ struct deferred {
  */
 void loop_defer(struct loop *loop, struct deferred *deferred,
     void (*run)(void *), void *argument);
+
+/*
+ * The same in the next turn, when the kernel has been asked what else is
+ * ready: for who has more to do than others should wait for. Until it ran, or
+ * loop_forget() was called, the object must live.
+ */
+void loop_next(struct loop *loop, struct deferred *deferred,
+    void (*run)(void *), void *argument);
+void loop_forget(struct loop *loop, struct deferred *deferred);
 
 /* ---- mailboxes ---- */
 

@@ -17,6 +17,11 @@
 
 enum { LATE_MS = 250, LAG_WINDOW_MS = 5000 };
 
+/* What is to be run, in order. */
+struct work {
+	struct deferred *first, **tail;
+};
+
 struct loop {
 	unsigned worker;
 	void *owner;
@@ -30,7 +35,7 @@ struct loop {
 	_Atomic int64_t lag[2];       /* of the window before and of this one */
 	int64_t armed; /* when `tick` fires; INT64_MAX: not set */
 	struct wheel wheel;
-	struct deferred *deferred, **deferred_tail;
+	struct work deferred, next; /* of this turn and of the one to come */
 	_Atomic bool stopping;
 
 	int eventfd;
@@ -128,15 +133,54 @@ on_tick(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
-run_deferred(struct loop *loop)
+empty(struct work *work)
 {
-	while (loop->deferred != NULL) {
-		struct deferred *first = loop->deferred;
+	*work = (struct work){ NULL, &work->first };
+}
 
-		loop->deferred = first->next;
-		if (loop->deferred == NULL)
-			loop->deferred_tail = &loop->deferred;
-		first->queued = false;
+static void
+enqueue(struct work *work, uint64_t turn, struct deferred *deferred,
+    void (*run)(void *), void *argument)
+{
+	if (deferred->queued)
+		return;
+	*deferred = (struct deferred){ .link = work->tail, .turn = turn,
+		.run = run, .argument = argument, .queued = true };
+	*work->tail = deferred;
+	work->tail = &deferred->next;
+}
+
+static void
+dequeue(struct work *work, struct deferred *deferred)
+{
+	*deferred->link = deferred->next;
+	if (deferred->next != NULL)
+		deferred->next->link = deferred->link;
+	else
+		work->tail = deferred->link;
+	deferred->queued = false;
+}
+
+static void
+run_all(struct work *work)
+{
+	while (work->first != NULL) {
+		struct deferred *first = work->first;
+
+		dequeue(work, first);
+		first->run(first->argument);
+	}
+}
+
+/* What was put off in the turn before; what puts itself off again waits. */
+static void
+run_next(struct loop *loop)
+{
+	while (loop->next.first != NULL && loop->next.first->turn < loop->turn) {
+		struct deferred *first = loop->next.first;
+
+		loop_update_now(loop);
+		dequeue(&loop->next, first);
 		first->run(first->argument);
 	}
 }
@@ -150,7 +194,8 @@ loop_new(unsigned worker, void *owner)
 	loop->worker = worker;
 	loop->owner = owner;
 	loop->armed = INT64_MAX;
-	loop->deferred_tail = &loop->deferred;
+	empty(&loop->deferred);
+	empty(&loop->next);
 	loop->letters_tail = &loop->letters;
 	loop->now = clock_mono_ms();
 	wheel_init(&loop->wheel, loop->now);
@@ -178,7 +223,7 @@ loop_free(struct loop *loop)
 
 	if (loop == NULL)
 		return;
-	run_deferred(loop);
+	run_all(&loop->deferred);
 	for (letter = take_letters(loop); letter != NULL; letter = next) {
 		next = letter->next;
 		if (letter->discard != NULL)
@@ -257,13 +302,16 @@ loop_run(struct loop *loop)
 {
 	loop->began = 0;
 	while (!atomic_load(&loop->stopping)) {
-		if (event_base_loop(loop->base, EVLOOP_ONCE) != 0)
+		if (event_base_loop(loop->base,
+		        loop->next.first != NULL ? EVLOOP_NONBLOCK
+		                                 : EVLOOP_ONCE) != 0)
 			break;
+		run_next(loop);
+		run_all(&loop->deferred);
 		loop->turn++;
-		run_deferred(loop);
 		measure_turn(loop);
 	}
-	run_deferred(loop);
+	run_all(&loop->deferred);
 }
 
 void
@@ -319,10 +367,19 @@ void
 loop_defer(struct loop *loop, struct deferred *deferred, void (*run)(void *),
     void *argument)
 {
+	enqueue(&loop->deferred, loop->turn, deferred, run, argument);
+}
+
+void
+loop_next(struct loop *loop, struct deferred *deferred, void (*run)(void *),
+    void *argument)
+{
+	enqueue(&loop->next, loop->turn, deferred, run, argument);
+}
+
+void
+loop_forget(struct loop *loop, struct deferred *deferred)
+{
 	if (deferred->queued)
-		return;
-	*deferred = (struct deferred){ .run = run, .argument = argument,
-		.queued = true };
-	*loop->deferred_tail = deferred;
-	loop->deferred_tail = &deferred->next;
+		dequeue(&loop->next, deferred);
 }

@@ -86,18 +86,37 @@ struct connection {
 	size_t scanned;   /* frame_next()'s memory */
 	struct buf out;   /* what the peer did not take yet */
 	struct timer timer;
-	struct deferred end;
+	struct deferred end, more;
+	struct connection *queue_next, **queue_link; /* NULL: in no queue */
 	int64_t since, active, partial, stalled; /* ms; the latter two 0: not so */
 	char **aors;
 	size_t aor_count;
 	bool ready;   /* the handshake is done */
-	bool queued;  /* its handshake waits for its turn */
+	bool greeted; /* the first step of a handshake was taken */
 	bool proven;  /* a user was proven */
 	bool closing; /* when `out` is empty */
 	bool closed;  /* unlinked, freed at the end of this turn */
 	bool wants_write; /* the event waits for room */
 	bool resting; /* no reading while `out` is long */
 	struct connection *next, **link;
+};
+
+/* Connections in the order in which they came, taken off the event loop. */
+struct queue {
+	struct connection *first, **tail;
+	unsigned count;
+};
+
+/*
+ * Handshakes are let in by a budget a turn, the others queue: those that have
+ * begun first, so that under any load some are finished.
+ */
+struct handshakes {
+	uint64_t turn; /* that `steps` are of */
+	unsigned steps;
+	int64_t turn_at, turn_us; /* its begin; what a full one takes on average */
+	struct queue begun, new;
+	struct deferred next;
 };
 
 enum { UDP_SIZE = 65536 };
@@ -112,10 +131,7 @@ struct net {
 	struct listener *listeners;
 	struct connection *connections;
 	struct slots *slots;
-	uint64_t turn;       /* that `handshakes` are of */
-	unsigned handshakes; /* that asked to be let in */
-	int64_t turn_at, turn_us; /* its begin; what a full one takes on average */
-	unsigned queued;     /* connections whose handshake waits */
+	struct handshakes handshakes;
 	struct receiver *receiver; /* udp.c's; NULL before there is a socket */
 	struct connection *corked; /* its answers are collected in `cork` */
 	size_t cork_size;

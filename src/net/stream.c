@@ -21,7 +21,7 @@
 enum {
 	ACCEPTS = 64,  /* connections a wake-up */
 	READS = 4,     /* reads a wake-up */
-	HANDSHAKES = 8, /* a turn: who is connected is served in between */
+	HANDSHAKES = 8, /* steps a turn: who is connected is served in between */
 	AORS_MAX = 64, /* remembered a connection, to be shown */
 	REST_MS = 100  /* after running out of descriptors */
 };
@@ -44,8 +44,6 @@ tell(struct connection *c, const char *limit, enum count which)
 
 #define hit_limit(c, name) \
 	(count(limit_##name), tell((c), #name, COUNT_limit_##name))
-
-/* ---- closing ---- */
 
 static void
 end(void *argument)
@@ -72,13 +70,51 @@ leave_strangers(struct connection *c)
 	count_by(connections_unproven, -1);
 }
 
+/* ---- handshakes that wait ---- */
+
+static void
+join_queue(struct queue *queue, struct connection *c)
+{
+	if (queue->tail == NULL)
+		queue->tail = &queue->first;
+	c->queue_next = NULL;
+	c->queue_link = queue->tail;
+	*queue->tail = c;
+	queue->tail = &c->queue_next;
+	queue->count++;
+}
+
 static void
 leave_queue(struct connection *c)
 {
-	if (c->queued)
-		c->flow.net->queued--;
-	c->queued = false;
+	struct handshakes *h = &c->flow.net->handshakes;
+	struct queue *queue = c->greeted ? &h->begun : &h->new;
+
+	if (c->queue_link == NULL)
+		return;
+	*c->queue_link = c->queue_next;
+	if (c->queue_next != NULL)
+		c->queue_next->queue_link = c->queue_link;
+	else
+		queue->tail = c->queue_link;
+	c->queue_link = NULL;
+	queue->count--;
 }
+
+/* Would one more have to wait for longer than it should? */
+static bool
+is_late(const struct net *net)
+{
+	const struct handshakes *h = &net->handshakes;
+	int64_t most = net->conf.queue_seconds * 1000;
+	int64_t since = loop_late_since(net->loop);
+	int64_t steps = 2 * (int64_t)h->new.count + h->begun.count;
+
+	return steps * h->turn_us / HANDSHAKES / 1000 > most ||
+	    (since != 0 && loop_now(net->loop) - since >= most);
+}
+
+/* ---- closing ---- */
 
 void
 stream_close(struct connection *c)
@@ -91,6 +127,7 @@ stream_close(struct connection *c)
 	slots_give(net->slots, c->flow.id);
 	event_del(&c->flow.event);
 	timer_cancel(net->loop, &c->timer);
+	loop_forget(net->loop, &c->more);
 	leave_queue(c);
 	*c->link = c->next;
 	if (c->next != NULL)
@@ -393,6 +430,14 @@ take_input(struct connection *c, struct str bytes)
 	}
 }
 
+static void on_input(struct connection *c);
+
+static void
+on_more(void *argument)
+{
+	on_input(argument);
+}
+
 static void
 on_input(struct connection *c)
 {
@@ -417,62 +462,36 @@ on_input(struct connection *c)
 			return;
 	}
 	if (!c->closed && !c->resting) /* others first, then the rest of it */
-		event_active(&c->flow.event, EV_READ, 0);
+		loop_next(net->loop, &c->more, on_more, c);
 }
 
-/* The first handshake of a turn: how long did a full one take before it? */
+/* ---- handshakes ---- */
+
+/* The first step of a turn: how long did a full turn take before it? */
 static void
-begin_handshakes(struct net *net)
+begin_steps(struct net *net)
 {
+	struct handshakes *h = &net->handshakes;
 	uint64_t turn = loop_turn(net->loop);
 	int64_t now = clock_mono_us();
 
-	if (turn == net->turn + 1 && net->handshakes > HANDSHAKES)
-		net->turn_us += (now - net->turn_at - net->turn_us) / 8;
-	net->turn = turn;
-	net->turn_at = now;
-	net->handshakes = 0;
+	if (turn == h->turn)
+		return;
+	if (turn == h->turn + 1 && h->steps >= HANDSHAKES)
+		h->turn_us += (now - h->turn_at - h->turn_us) / 8;
+	h->turn = turn;
+	h->turn_at = now;
+	h->steps = 0;
 }
 
-/* The event comes again in the next turn for who is not let in now. */
+/* True when it is done. */
 static bool
-may_shake_hands(struct connection *c)
+step(struct connection *c)
 {
-	struct net *net = c->flow.net;
+	int result = ops(c)->handshake(c);
 
-	if (!ops(c)->costly)
-		return true;
-	if (net->turn != loop_turn(net->loop))
-		begin_handshakes(net);
-	if (net->handshakes++ < HANDSHAKES) {
-		leave_queue(c);
-		return true;
-	}
-	if (!c->queued)
-		net->queued++;
-	c->queued = true;
-	return false;
-}
-
-/* Would one more have to wait for longer than it should? */
-static bool
-is_late(const struct net *net)
-{
-	int64_t most = net->conf.queue_seconds * 1000;
-	int64_t since = loop_late_since(net->loop);
-
-	return (int64_t)net->queued * net->turn_us / HANDSHAKES / 1000 > most ||
-	    (since != 0 && loop_now(net->loop) - since >= most);
-}
-
-static bool
-shake_hands(struct connection *c)
-{
-	int result;
-
-	if (!may_shake_hands(c))
-		return false;
-	result = ops(c)->handshake(c);
+	c->flow.net->handshakes.steps++;
+	c->greeted = true;
 	if (result == IO_FAILED) {
 		stream_close(c);
 		return false;
@@ -485,6 +504,58 @@ shake_hands(struct connection *c)
 	c->partial = 0;
 	watch(c, buf_size(&c->out) > 0);
 	return true;
+}
+
+static void
+let_in(struct connection *c)
+{
+	leave_queue(c);
+	c->partial = loop_now(c->flow.net->loop); /* its own time begins now */
+	schedule(c);
+	event_add(&c->flow.event, NULL);
+	if (step(c) && !c->closed && !c->resting)
+		on_input(c); /* what came with the end of its handshake */
+}
+
+static void
+on_handshakes(void *argument)
+{
+	struct net *net = argument;
+	struct handshakes *h = &net->handshakes;
+
+	begin_steps(net);
+	while (h->steps < HANDSHAKES && h->begun.count + h->new.count > 0)
+		let_in(h->begun.count > 0 ? h->begun.first : h->new.first);
+	if (h->begun.count + h->new.count > 0)
+		loop_next(net->loop, &h->next, on_handshakes, net);
+}
+
+static void
+wait_for_turn(struct connection *c)
+{
+	struct net *net = c->flow.net;
+	struct handshakes *h = &net->handshakes;
+
+	event_del(&c->flow.event);
+	if (c->queue_link != NULL)
+		return;
+	c->partial = 0; /* it is not the peer who takes so long */
+	join_queue(c->greeted ? &h->begun : &h->new, c);
+	loop_next(net->loop, &h->next, on_handshakes, net);
+}
+
+static bool
+shake_hands(struct connection *c)
+{
+	struct handshakes *h = &c->flow.net->handshakes;
+
+	if (!ops(c)->costly)
+		return step(c);
+	begin_steps(c->flow.net);
+	if (h->steps < HANDSHAKES && h->begun.count + h->new.count == 0)
+		return step(c);
+	wait_for_turn(c);
+	return false;
 }
 
 static void
