@@ -183,6 +183,7 @@ what_is_deferred_runs_after_this_turn_in_order(void **state)
 struct chain {
 	struct deferred later;
 	struct loop *loop;
+	uint64_t turn;
 	int left;
 };
 
@@ -208,6 +209,68 @@ what_is_deferred_may_defer_itself(void **state)
 	turns_take(t);
 	turns_take(t);
 	assert_string_equal(trace, "dddd");
+}
+
+static void
+what_is_put_off_runs_once_in_each_turn_to_come(void **state)
+{
+	struct turns *t = *state;
+	struct deferred a = { 0 }, b = { 0 }, c = { 0 };
+
+	loop_next(t->loop, &a, fire, LETTER("a"));
+	loop_next(t->loop, &b, fire, LETTER("b"));
+	loop_next(t->loop, &c, fire, LETTER("c"));
+	loop_next(t->loop, &a, fire, LETTER("x")); /* changes nothing */
+	loop_forget(t->loop, &b);
+	loop_forget(t->loop, &b);
+	turns_take(t);
+	turns_take(t);
+	assert_string_equal(trace, "ac");
+	loop_next(t->loop, &b, fire, LETTER("b"));
+	loop_forget(t->loop, &b); /* the only one, and the last */
+	loop_next(t->loop, &a, fire, LETTER("a"));
+	turns_take(t);
+	turns_take(t);
+	assert_string_equal(trace, "aca");
+}
+
+static void
+put_off_again(void *argument)
+{
+	struct chain *chain = argument;
+
+	assert_true(loop_turn(chain->loop) > chain->turn);
+	chain->turn = loop_turn(chain->loop);
+	if (--chain->left > 0)
+		loop_next(chain->loop, &chain->later, put_off_again, chain);
+}
+
+static void
+what_puts_itself_off_lets_others_in_between(void **state)
+{
+	struct turns *t = *state;
+	struct chain chain = { .loop = t->loop, .turn = loop_turn(t->loop),
+		.left = 20 };
+
+	loop_next(t->loop, &chain.later, put_off_again, &chain);
+	while (chain.left > 0)
+		turns_take(t);
+}
+
+static void
+a_long_turn_is_remembered_for_a_while(void **state)
+{
+	struct turns *t = *state;
+
+	turns_take(t);
+	assert_int_equal(loop_late_since(t->loop), 0);
+	clock_advance(400); /* as if a callback had taken so long */
+	turns_take(t);
+	assert_in_range(loop_lag(t->loop), 400, 1000);
+	assert_true(loop_late_since(t->loop) > 0);
+	turns_take(t);
+	assert_int_equal(loop_late_since(t->loop), 0);
+	assert_in_range(loop_lag(t->loop), 400, 1000);
 }
 
 static void
@@ -372,6 +435,9 @@ main(void)
 		TEST(now_is_read_once_a_turn),
 		TEST(what_is_deferred_runs_after_this_turn_in_order),
 		TEST(what_is_deferred_may_defer_itself),
+		TEST(what_is_put_off_runs_once_in_each_turn_to_come),
+		TEST(what_puts_itself_off_lets_others_in_between),
+		TEST(a_long_turn_is_remembered_for_a_while),
 		TEST(a_loop_that_ends_runs_what_was_deferred),
 		TEST(a_letter_is_delivered_to_the_loops_owner),
 		TEST(letters_of_many_threads_come_each_in_its_order),
