@@ -171,11 +171,33 @@ struct transport_ops {
 
 extern const struct transport_ops udp_ops, tcp_ops, tls_ops;
 
-/* stream.c */
+/* Counts a limit that this peer met, logs it and tells of it. */
+#define limit_met(net, hop, name) \
+	(count(limit_##name), \
+	    net_tell_limit((net), (hop), #name, COUNT_limit_##name))
+
+/* accept.c */
 void stream_listen(struct listener *listener);
 void stream_unlisten(struct listener *listener);
+
+/* handshake.c */
+/* True when it is done; else it waits for its peer or for its turn. */
+bool handshake_go_on(struct connection *c);
+void handshake_forget(struct connection *c);
+/* Would one more have to wait for longer than it should? */
+bool handshakes_are_late(const struct net *net);
+
+/* stream.c */
+/* A connection whose flow and peer are set; takes it. */
+void stream_begin(struct connection *c, struct tls_context *tls);
 bool stream_send(struct flow *flow, const struct hop *hop, struct str bytes);
 void stream_close(struct connection *c);
 void stream_free_all(struct net *net);
+/* Sets the timer to the first of its time limits. */
+void stream_schedule(struct connection *c);
+/* Waits for what it needs: for room to write too, if it wants that. */
+void stream_watch(struct connection *c, bool wants_write);
+/* Reads what is there, and handles it. */
+void stream_input(struct connection *c);
 
 #endif

@@ -1,29 +1,20 @@
 /*
- * What TCP and TLS share: accept within limits, read messages, answer pings,
- * queue what the peer does not take, close who is idle, slow or a stranger
- * for too long.
+ * What TCP and TLS share once somebody is let in: read messages, answer pings,
+ * queue what the peer does not take, close who is idle, slow or a stranger for
+ * too long.
  */
 #include "config.h"
 
 #include "net_priv.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bindery/alloc.h"
-#include "bindery/clock.h"
-#include "bindery/log.h"
 
 enum {
-	ACCEPTS = 64,  /* connections a wake-up */
-	READS = 4,     /* reads a wake-up */
-	HANDSHAKES = 8, /* steps a turn: who is connected is served in between */
-	AORS_MAX = 64, /* remembered a connection, to be shown */
-	REST_MS = 100  /* after running out of descriptors */
+	READS = 4,    /* a wake-up */
+	AORS_MAX = 64 /* remembered a connection, to be shown */
 };
 
 static void on_event(evutil_socket_t fd, short what, void *argument);
@@ -34,16 +25,13 @@ ops(const struct connection *c)
 	return c->flow.transport->ops->stream;
 }
 
-static void
-tell(struct connection *c, const char *limit, enum count which)
-{
-	struct hop hop = { .transport = c->flow.transport, .peer = c->peer };
-
-	net_tell_limit(c->flow.net, &hop, limit, which);
-}
-
 #define hit_limit(c, name) \
-	(count(limit_##name), tell((c), #name, COUNT_limit_##name))
+	limit_met((c)->flow.net, \
+	    (&(struct hop){ .transport = (c)->flow.transport, \
+	        .peer = (c)->peer }), \
+	    name)
+
+/* ---- closing ---- */
 
 static void
 end(void *argument)
@@ -70,52 +58,6 @@ leave_strangers(struct connection *c)
 	count_by(connections_unproven, -1);
 }
 
-/* ---- handshakes that wait ---- */
-
-static void
-join_queue(struct queue *queue, struct connection *c)
-{
-	if (queue->tail == NULL)
-		queue->tail = &queue->first;
-	c->queue_next = NULL;
-	c->queue_link = queue->tail;
-	*queue->tail = c;
-	queue->tail = &c->queue_next;
-	queue->count++;
-}
-
-static void
-leave_queue(struct connection *c)
-{
-	struct handshakes *h = &c->flow.net->handshakes;
-	struct queue *queue = c->greeted ? &h->begun : &h->new;
-
-	if (c->queue_link == NULL)
-		return;
-	*c->queue_link = c->queue_next;
-	if (c->queue_next != NULL)
-		c->queue_next->queue_link = c->queue_link;
-	else
-		queue->tail = c->queue_link;
-	c->queue_link = NULL;
-	queue->count--;
-}
-
-/* Would one more have to wait for longer than it should? */
-static bool
-is_late(const struct net *net)
-{
-	const struct handshakes *h = &net->handshakes;
-	int64_t most = net->conf.queue_seconds * 1000;
-	int64_t since = loop_late_since(net->loop);
-	int64_t steps = 2 * (int64_t)h->new.count + h->begun.count;
-
-	return steps * h->turn_us / HANDSHAKES / 1000 > most ||
-	    (since != 0 && loop_now(net->loop) - since >= most);
-}
-
-/* ---- closing ---- */
-
 void
 stream_close(struct connection *c)
 {
@@ -128,7 +70,7 @@ stream_close(struct connection *c)
 	event_del(&c->flow.event);
 	timer_cancel(net->loop, &c->timer);
 	loop_forget(net->loop, &c->more);
-	leave_queue(c);
+	handshake_forget(c);
 	*c->link = c->next;
 	if (c->next != NULL)
 		c->next->link = c->link;
@@ -175,8 +117,8 @@ deadline(const struct connection *c)
 	return at;
 }
 
-static void
-schedule(struct connection *c)
+void
+stream_schedule(struct connection *c)
 {
 	struct loop *loop = c->flow.net->loop;
 	int64_t ms = deadline(c) - loop_now(loop);
@@ -192,7 +134,7 @@ on_time(void *argument)
 	int64_t now = loop_now(c->flow.net->loop);
 
 	if (deadline(c) > now) { /* it was active since */
-		schedule(c);
+		stream_schedule(c);
 		return;
 	}
 	if (c->stalled != 0 && now >= c->stalled + conf->header_seconds * 1000)
@@ -214,8 +156,8 @@ on_time(void *argument)
  * Waits for what it needs: reading unless it rests, writing if it must. A
  * handshake that must write would not take what can be read meanwhile.
  */
-static void
-watch(struct connection *c, bool wants_write)
+void
+stream_watch(struct connection *c, bool wants_write)
 {
 	bool resting = buf_size(&c->out) > OUT_REST || c->closing ||
 	    (wants_write && !c->ready);
@@ -241,7 +183,7 @@ queue_changed(struct connection *c, size_t before)
 	if (before == 0 && now > 0) {
 		count(connections_sending);
 		c->stalled = loop_now(net->loop);
-		schedule(c);
+		stream_schedule(c);
 	} else if (before > 0 && now == 0) {
 		count_by(connections_sending, -1);
 		c->stalled = 0;
@@ -283,7 +225,7 @@ write_or_queue(struct connection *c, struct str bytes)
 	}
 	queue_changed(c, before);
 	if (buf_size(&c->out) > 0)
-		watch(c, true);
+		stream_watch(c, true);
 	return true;
 }
 
@@ -336,7 +278,7 @@ on_room(struct connection *c)
 	if (buf_size(&c->out) == 0 && c->closing)
 		stream_close(c);
 	else
-		watch(c, buf_size(&c->out) > 0);
+		stream_watch(c, buf_size(&c->out) > 0);
 }
 
 /* Closes when all that was written has left. */
@@ -349,7 +291,7 @@ close_softly(struct connection *c)
 	if (buf_size(&c->out) == 0)
 		stream_close(c);
 	else
-		watch(c, true);
+		stream_watch(c, true);
 }
 
 /* ---- reading ---- */
@@ -426,20 +368,18 @@ take_input(struct connection *c, struct str bytes)
 		c->partial = 0;
 	} else if (c->partial == 0 || used > 0) {
 		c->partial = loop_now(net->loop);
-		schedule(c);
+		stream_schedule(c);
 	}
 }
-
-static void on_input(struct connection *c);
 
 static void
 on_more(void *argument)
 {
-	on_input(argument);
+	stream_input(argument);
 }
 
-static void
-on_input(struct connection *c)
+void
+stream_input(struct connection *c)
 {
 	struct net *net = c->flow.net;
 
@@ -449,7 +389,7 @@ on_input(struct connection *c)
 		if (n == IO_WANT_READ)
 			return;
 		if (n == IO_WANT_WRITE) {
-			watch(c, true);
+			stream_watch(c, true);
 			return;
 		}
 		if (n <= 0) {
@@ -465,99 +405,6 @@ on_input(struct connection *c)
 		loop_next(net->loop, &c->more, on_more, c);
 }
 
-/* ---- handshakes ---- */
-
-/* The first step of a turn: how long did a full turn take before it? */
-static void
-begin_steps(struct net *net)
-{
-	struct handshakes *h = &net->handshakes;
-	uint64_t turn = loop_turn(net->loop);
-	int64_t now = clock_mono_us();
-
-	if (turn == h->turn)
-		return;
-	if (turn == h->turn + 1 && h->steps >= HANDSHAKES)
-		h->turn_us += (now - h->turn_at - h->turn_us) / 8;
-	h->turn = turn;
-	h->turn_at = now;
-	h->steps = 0;
-}
-
-/* True when it is done. */
-static bool
-step(struct connection *c)
-{
-	int result = ops(c)->handshake(c);
-
-	c->flow.net->handshakes.steps++;
-	c->greeted = true;
-	if (result == IO_FAILED) {
-		stream_close(c);
-		return false;
-	}
-	if (result != 1) {
-		watch(c, result == IO_WANT_WRITE);
-		return false;
-	}
-	c->ready = true;
-	c->partial = 0;
-	watch(c, buf_size(&c->out) > 0);
-	return true;
-}
-
-static void
-let_in(struct connection *c)
-{
-	leave_queue(c);
-	c->partial = loop_now(c->flow.net->loop); /* its own time begins now */
-	schedule(c);
-	event_add(&c->flow.event, NULL);
-	if (step(c) && !c->closed && !c->resting)
-		on_input(c); /* what came with the end of its handshake */
-}
-
-static void
-on_handshakes(void *argument)
-{
-	struct net *net = argument;
-	struct handshakes *h = &net->handshakes;
-
-	begin_steps(net);
-	while (h->steps < HANDSHAKES && h->begun.count + h->new.count > 0)
-		let_in(h->begun.count > 0 ? h->begun.first : h->new.first);
-	if (h->begun.count + h->new.count > 0)
-		loop_next(net->loop, &h->next, on_handshakes, net);
-}
-
-static void
-wait_for_turn(struct connection *c)
-{
-	struct net *net = c->flow.net;
-	struct handshakes *h = &net->handshakes;
-
-	event_del(&c->flow.event);
-	if (c->queue_link != NULL)
-		return;
-	c->partial = 0; /* it is not the peer who takes so long */
-	join_queue(c->greeted ? &h->begun : &h->new, c);
-	loop_next(net->loop, &h->next, on_handshakes, net);
-}
-
-static bool
-shake_hands(struct connection *c)
-{
-	struct handshakes *h = &c->flow.net->handshakes;
-
-	if (!ops(c)->costly)
-		return step(c);
-	begin_steps(c->flow.net);
-	if (h->steps < HANDSHAKES && h->begun.count + h->new.count == 0)
-		return step(c);
-	wait_for_turn(c);
-	return false;
-}
-
 static void
 on_event(evutil_socket_t fd, short what, void *argument)
 {
@@ -565,34 +412,22 @@ on_event(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd;
 	loop_update_now(c->flow.net->loop);
-	if (c->closed || (!c->ready && !shake_hands(c)))
+	if (c->closed || (!c->ready && !handshake_go_on(c)))
 		return;
 	if ((what & EV_WRITE) != 0 && !c->closed)
 		on_room(c);
 	if (!c->closed && !c->resting &&
 	    ((what & EV_READ) != 0 || ops(c)->has_pending(c)))
-		on_input(c);
+		stream_input(c);
 }
 
-/* ---- accepting ---- */
+/* ---- beginning ---- */
 
-static void
-welcome(struct listener *listener, int fd, const struct addr *peer)
+void
+stream_begin(struct connection *c, struct tls_context *tls)
 {
-	struct net *net = listener->flow.net;
-	struct connection *c = xcalloc(1, sizeof *c);
-	struct sockaddr_storage local;
-	socklen_t size = sizeof local;
-	int on = 1;
+	struct net *net = c->flow.net;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	c->flow = (struct flow){ .net = net,
-		.transport = listener->flow.transport, .fd = fd,
-		.local = listener->flow.local };
-	if (getsockname(fd, (struct sockaddr *)&local, &size) == 0)
-		addr_from_sockaddr(&c->flow.local, &local);
-	c->peer = *peer;
 	c->since = c->active = c->partial = loop_now(net->loop);
 	timer_init(&c->timer, on_time, c);
 	c->link = &net->connections;
@@ -601,118 +436,21 @@ welcome(struct listener *listener, int fd, const struct addr *peer)
 		c->next->link = &c->next;
 	net->connections = c;
 	c->flow.id = slots_take(net->slots, net->worker, &c->flow);
-	event_assign(&c->flow.event, loop_base(net->loop), fd,
+	event_assign(&c->flow.event, loop_base(net->loop), c->flow.fd,
 	    EV_READ | EV_PERSIST, on_event, c);
 	event_add(&c->flow.event, NULL);
 	count(connections_accepted);
 	count_add(ops(c)->gauge, 1);
 	count(connections_unproven);
-	if (c->flow.id == FLOW_NONE || !ops(c)->start(c, listener->tls)) {
+	if (c->flow.id == FLOW_NONE || !ops(c)->start(c, tls)) {
 		stream_close(c);
 		return;
 	}
 	/* a plain stream is ready at once; of TLS nothing has arrived yet */
-	if (listener->tls == NULL)
-		shake_hands(c);
+	if (tls == NULL)
+		handshake_go_on(c);
 	if (!c->closed)
-		schedule(c);
-}
-
-/* True if one more may come in; then it is counted in. */
-static bool
-admit(struct listener *listener, const struct addr *peer)
-{
-	struct net *net = listener->flow.net;
-	struct net_shared *shared = net->shared;
-	struct connection probe = { .flow = listener->flow, .peer = *peer };
-
-	if (atomic_fetch_add(&shared->connections, 1) >= net->conf.connections)
-		hit_limit(&probe, connections);
-	else if (is_late(net))
-		hit_limit(&probe, queue_seconds);
-	else if (atomic_fetch_add(&shared->unproven, 1) >=
-	    net->conf.unauthenticated) {
-		hit_limit(&probe, unauthenticated);
-		atomic_fetch_sub(&shared->unproven, 1);
-	} else if (!limit_enter(shared, peer, net->conf.connections_per_address)) {
-		hit_limit(&probe, connections_per_address);
-		atomic_fetch_sub(&shared->unproven, 1);
-	} else
-		return true;
-	atomic_fetch_sub(&shared->connections, 1);
-	return false;
-}
-
-static void
-resume(void *argument)
-{
-	struct listener *listener = argument;
-
-	event_add(&listener->flow.event, NULL);
-}
-
-/* Without descriptors accept() would fail at once again: rest a little. */
-static void
-rest(struct listener *listener, int error)
-{
-	struct net *net = listener->flow.net;
-
-	if (!told_lately(net->shared, loop_now(net->loop), &listener->flow.local, 0))
-		log_event(LOG_ERROR, "net", "accept_failed",
-		    LOG_Z("reason", strerror(error)));
-	event_del(&listener->flow.event);
-	timer_set(net->loop, &listener->rest, REST_MS);
-}
-
-static void
-on_connection(evutil_socket_t fd, short what, void *argument)
-{
-	struct listener *listener = argument;
-
-	(void)what;
-	loop_update_now(listener->flow.net->loop);
-	for (int i = 0; i < ACCEPTS; i++) {
-		struct sockaddr_storage from;
-		socklen_t size = sizeof from;
-		struct addr peer;
-		int new_fd = accept4(fd, (struct sockaddr *)&from, &size,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (new_fd < 0 && (errno == EMFILE || errno == ENFILE ||
-		        errno == ENOBUFS || errno == ENOMEM)) {
-			rest(listener, errno);
-			return;
-		}
-		if (new_fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (new_fd < 0)
-			continue; /* that one is gone already */
-		if (addr_from_sockaddr(&peer, &from) && admit(listener, &peer))
-			welcome(listener, new_fd, &peer);
-		else
-			close(new_fd);
-	}
-}
-
-void
-stream_listen(struct listener *listener)
-{
-	struct flow *flow = &listener->flow;
-
-	timer_init(&listener->rest, resume, listener);
-	event_assign(&flow->event, loop_base(flow->net->loop), flow->fd,
-	    EV_READ | EV_PERSIST, on_connection, listener);
-	event_add(&flow->event, NULL);
-}
-
-void
-stream_unlisten(struct listener *listener)
-{
-	/* who is in the kernel's queue already is not turned away */
-	on_connection(listener->flow.fd, EV_READ, listener);
-	timer_cancel(listener->flow.net->loop, &listener->rest);
-	event_del(&listener->flow.event);
-	close(listener->flow.fd);
+		stream_schedule(c);
 }
 
 /* ---- what others ask ---- */
