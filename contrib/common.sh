@@ -43,4 +43,4 @@ build_packages=(autoconf automake pkg-config gcc libc6-dev make libevent-dev
     libssl-dev libsofia-sip-ua-dev libjansson-dev libsqlite3-dev)
 # shellcheck disable=SC2034
 test_packages=(clang iproute2 libcmocka-dev perl python3 openssl sip-tester
-    baresip-core linphone-cli sipsak mandoc shellcheck xz-utils)
+    baresip-core linphone-cli sipsak mandoc shellcheck valgrind xz-utils)

@@ -4,9 +4,9 @@
  * its own, many changes a transaction, and tells when they are safe. At the
  * start it gives the bindings back.
  *
- * When writing fails the server goes on. The journal then tries again each
- * second, and once it can, writes the whole table anew: nothing needs to be
- * remembered meanwhile.
+ * When writing fails, or takes too long, the server goes on. Changes are kept
+ * meanwhile, up to a limit; beyond it they are let go of, and the file is
+ * brought up to date from the table itself once it can be written again.
  */
 #ifndef BINDERY_JOURNAL_H
 #define BINDERY_JOURNAL_H
@@ -33,22 +33,27 @@ typedef uint64_t journal_ticket;
 typedef void (*journal_progress_fn)(void *context);
 
 /*
- * Opens or makes the file and locks it against other servers. NULL with *why
- * if it cannot be used at all. A file that is damaged is put aside, named in
- * the log, and begun anew.
+ * Opens or makes the file and locks it against other servers. A file that is
+ * damaged is put aside, named in the log, and begun anew; one that can only be
+ * read is read, and the journal begins in failure. NULL with *why if it can be
+ * neither read nor made, or another server has it.
  */
 struct journal *journal_open(const struct journal_conf *conf,
     struct location *location, char **why);
 /*
  * Gives back each binding that has not expired; flow_of() finds the way to a
- * datagram peer, FLOW_NONE where there is none. True unless reading failed.
+ * datagram peer, FLOW_NONE where there is none. Returns how many there were.
  */
-bool journal_load(struct journal *journal,
-    flow_id (*flow_of)(void *context, const struct hop *hop), void *context,
-    size_t *loaded);
+size_t journal_load(struct journal *journal,
+    flow_id (*flow_of)(void *context, const struct hop *hop), void *context);
 /* Begins to write; the location table tells it of changes from here on. */
 void journal_start(struct journal *journal, journal_progress_fn progress,
     void *context);
+/*
+ * To be called about once a second, from one thread: when the disk did not
+ * answer for long, that is a failure too.
+ */
+void journal_watch(struct journal *journal);
 /* Writes what is left, ends the thread, closes. */
 void journal_close(struct journal *journal);
 
@@ -64,6 +69,7 @@ struct journal_status {
 	char error[200];
 	uint64_t pending; /* changes that are not on disk yet */
 	uint64_t commits, rows;
+	uint64_t commit_us; /* what a transaction takes lately, on average */
 };
 void journal_tell(struct journal *journal, struct journal_status *status);
 
@@ -80,25 +86,36 @@ struct journal_row {
 	uint16_t q;
 };
 
+/* Why something failed; the text is the receiver's. */
+struct journal_fault {
+	char *text;
+	bool damaged; /* the file; a new one would do */
+};
+
 struct journal_backend {
 	const char *name;
-	/* A handle, or NULL with *why; *damaged tells that starting anew helps. */
-	void *(*open)(const struct journal_conf *conf, bool *damaged, char **why);
+	/* A handle, or NULL with *fault; to write, or only to load from. */
+	void *(*open)(const struct journal_conf *conf,
+	    struct journal_fault *fault);
+	void *(*open_to_read)(const struct journal_conf *conf,
+	    struct journal_fault *fault);
 	void (*close)(void *handle);
-	/* Each false with *why: then the transaction is undone. */
-	bool (*begin)(void *handle, char **why);
-	bool (*put)(void *handle, const struct journal_row *row, char **why);
+	/* Each false with *fault: then the transaction is undone. */
+	bool (*begin)(void *handle, struct journal_fault *fault);
+	bool (*put)(void *handle, const struct journal_row *row,
+	    struct journal_fault *fault);
 	/* The row is there: all but its texts. */
-	bool (*refresh)(void *handle, const struct journal_row *row, char **why);
-	bool (*drop)(void *handle, uint64_t id, char **why);
-	bool (*clear)(void *handle, char **why);
-	bool (*commit)(void *handle, char **why);
+	bool (*refresh)(void *handle, const struct journal_row *row,
+	    struct journal_fault *fault);
+	bool (*drop)(void *handle, uint64_t id, struct journal_fault *fault);
+	bool (*commit)(void *handle, struct journal_fault *fault);
 	void (*undo)(void *handle);
-	/* Drops the rows that expired before this time. */
-	bool (*expire)(void *handle, int64_t wall_ms, char **why);
+	/* All rows, or the ids alone. */
 	bool (*load)(void *handle,
-	    void (*row)(void *context, const struct journal_row *row),
-	    void *context, char **why);
+	    void (*take)(void *context, const struct journal_row *row),
+	    void *context, struct journal_fault *fault);
+	bool (*ids)(void *handle, void (*take)(void *context, uint64_t id),
+	    void *context, struct journal_fault *fault);
 };
 extern const struct journal_backend journal_sqlite;
 

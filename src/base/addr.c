@@ -82,9 +82,9 @@ addr_host(const struct addr *addr, char text[ADDR_HOST_SIZE])
 {
 	char bare[ADDR_HOST_SIZE];
 
-	addr_bare_host(addr, bare);
-	snprintf(text, ADDR_HOST_SIZE, addr->family == AF_INET6 ? "[%.60s]" : "%.60s",
-	    bare);
+	if (addr->family != AF_INET6)
+		return addr_bare_host(addr, text);
+	snprintf(text, ADDR_HOST_SIZE, "[%.60s]", addr_bare_host(addr, bare));
 	return text;
 }
 
@@ -92,9 +92,12 @@ const char *
 addr_text(const struct addr *addr, char text[ADDR_SIZE])
 {
 	char host[ADDR_HOST_SIZE];
+	struct out out = out_to(text, ADDR_SIZE);
 
-	snprintf(text, ADDR_SIZE, "%s:%u", addr_host(addr, host), addr->port);
-	return text;
+	out_add(&out, str_of(addr_host(addr, host)));
+	out_char(&out, ':');
+	out_u64(&out, addr->port);
+	return out_z(&out);
 }
 
 unsigned

@@ -51,11 +51,12 @@ store_json(struct journal *journal)
 	if (journal == NULL)
 		return json_pack("{s:s, s:s}", "kind", "memory", "state", "ok");
 	journal_tell(journal, &status);
-	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I}", "kind", "sqlite",
+	return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "kind", "sqlite",
 	    "state", status.failed ? "failed" : "ok", "error",
 	    text_or_null(str_of(status.error)), "pending",
 	    (json_int_t)status.pending, "commits", (json_int_t)status.commits,
-	    "rows", (json_int_t)status.rows);
+	    "rows", (json_int_t)status.rows, "commit_us",
+	    (json_int_t)status.commit_us);
 }
 
 static json_t *

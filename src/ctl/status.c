@@ -85,6 +85,31 @@ print_configuration(const struct screen *screen, const json_t *config)
 	}
 }
 
+/* Where bindings are kept, and whether that works; older servers do not say. */
+static void
+print_store(const struct screen *screen, const json_t *store)
+{
+	const json_t *error = json_object_get(store, "error");
+	struct buf text = { 0 };
+
+	if (store == NULL)
+		return;
+	text_value(&text, json_object_get(store, "kind"));
+	text_add(&text, STR(", "));
+	if (json_is_string(error)) {
+		text_add(&text, str_of(tone_on(screen, TONE_BAD)));
+		text_value(&text, json_object_get(store, "state"));
+		text_add(&text, STR(": "));
+		text_value(&text, error);
+		text_add(&text, str_of(tone_off(screen, TONE_BAD)));
+	} else {
+		text_value(&text, json_object_get(store, "state"));
+	}
+	if (json_object_get(store, "pending") != NULL)
+		add_number(&text, store, "pending", "changes to be written");
+	print_line(screen, "store", &text);
+}
+
 static void
 print_sizes(const struct screen *screen, const json_t *status)
 {
@@ -94,6 +119,7 @@ print_sizes(const struct screen *screen, const json_t *status)
 	add_number(&text, part, "aors", "addresses of record");
 	add_number(&text, part, "bindings", "bindings");
 	print_line(screen, "registrations", &text);
+	print_store(screen, json_object_get(status, "store"));
 	text_value(&text, json_object_get(status, "users"));
 	print_line(screen, "users", &text);
 	part = json_object_get(status, "connections");

@@ -378,11 +378,12 @@ static void
 tear_down(struct daemon *daemon)
 {
 	reload_free(daemon);
-	journal_close(daemon->journal);
+	restore_end(daemon);
 	control_free(daemon->control);
 	daemon->control = NULL;
 	for (unsigned i = 0; i < daemon->workers; i++)
 		worker_free(daemon->worker[i]);
+	free(daemon->keeper); /* letters to it went with the loops */
 	location_free(daemon->location);
 	auth_shared_free(daemon->auth);
 	net_shared_free(daemon->shared);

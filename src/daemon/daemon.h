@@ -28,6 +28,7 @@ struct daemon {
 	struct auth_shared *auth;
 	struct location *location;
 	struct journal *journal; /* NULL: location.store is memory */
+	struct keeper *keeper;   /* restore.c's own */
 	struct control *control;
 	struct hash_key key; /* of tags and transactions */
 	int64_t started_at;
@@ -53,6 +54,8 @@ void daemon_stop(struct daemon *daemon);
 bool restore(struct daemon *daemon, char **why);
 /* The journal writes from here on. */
 void restore_begin(struct daemon *daemon);
+/* Writes what is left and closes the journal; the loops must be there still. */
+void restore_end(struct daemon *daemon);
 
 /* reload.c */
 /* Opens the listeners of the first generation; false with *why. */

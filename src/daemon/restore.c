@@ -3,6 +3,7 @@
 
 #include "worker.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "bindery/alloc.h"
@@ -19,29 +20,52 @@ flow_of(void *context, const struct hop *hop)
 	    : net_find_socket(daemon->nets[0], hop->transport, &hop->local);
 }
 
+/* What the journal says to the workers, and who looks after it. */
+struct keeper {
+	struct daemon *daemon;
+	struct timer watch;
+	_Atomic bool told[WORKERS_LIMIT]; /* a letter is under way */
+};
+
+enum { WATCH_MS = 1000 };
+
 static void
 on_progress(struct letter *letter, void *owner)
 {
 	struct worker *worker = owner;
 
 	free(letter);
+	atomic_store(&worker->daemon->keeper->told[worker->index], false);
 	registrar_progress(worker->registrar);
 }
 
-/* From the journal's thread. */
+/* From the journal's thread, and from worker 0. */
 static void
 tell_workers(void *context)
 {
-	struct daemon *daemon = context;
+	struct keeper *keeper = context;
+	struct daemon *daemon = keeper->daemon;
 
 	if (!journal_waits(daemon->journal))
 		return;
 	for (unsigned i = 0; i < daemon->workers; i++) {
-		struct letter *letter = xcalloc(1, sizeof *letter);
+		struct letter *letter;
 
+		if (atomic_exchange(&keeper->told[i], true))
+			continue;
+		letter = xcalloc(1, sizeof *letter);
 		letter->deliver = on_progress;
 		loop_post(daemon->loops[i], letter);
 	}
+}
+
+static void
+watch(void *argument)
+{
+	struct keeper *keeper = argument;
+
+	journal_watch(keeper->daemon->journal);
+	timer_set(keeper->daemon->loops[0], &keeper->watch, WATCH_MS);
 }
 
 static bool
@@ -78,7 +102,7 @@ restore(struct daemon *daemon, char **why)
 		return false;
 	for (unsigned i = 0; i < daemon->workers; i++)
 		registrar_use_journal(daemon->worker[i]->registrar, daemon->journal);
-	journal_load(daemon->journal, flow_of, daemon, &loaded);
+	loaded = journal_load(daemon->journal, flow_of, daemon);
 	log_event(LOG_NOTICE, "store", "loaded", LOG_I("bindings", loaded),
 	    LOG_I("ms", clock_mono_ms() - began));
 	return true;
@@ -89,7 +113,19 @@ restore_begin(struct daemon *daemon)
 {
 	if (daemon->journal == NULL)
 		return;
-	journal_start(daemon->journal, tell_workers, daemon);
+	daemon->keeper = xcalloc(1, sizeof *daemon->keeper);
+	daemon->keeper->daemon = daemon;
+	journal_start(daemon->journal, tell_workers, daemon->keeper);
+	timer_init(&daemon->keeper->watch, watch, daemon->keeper);
+	watch(daemon->keeper);
 	/* users may have gone while the server was down */
 	location_sweep(daemon->location, is_user, on_lost_user, daemon);
+}
+
+void
+restore_end(struct daemon *daemon)
+{
+	if (daemon->keeper != NULL)
+		timer_cancel(daemon->loops[0], &daemon->keeper->watch);
+	journal_close(daemon->journal);
 }

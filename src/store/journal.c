@@ -1,123 +1,179 @@
 /*
  * The journal's queue and thread. Changes are appended while their AOR is
  * held, so that their order is the table's own; the thread takes all that
- * there is, keeps the last change of each binding, and writes them in one
- * transaction.
+ * there is, and writes what it comes to in one transaction.
  */
 #include "config.h"
 
 #include "bindery/journal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bindery/alloc.h"
-#include "bindery/buf.h"
 #include "bindery/clock.h"
-#include "bindery/count.h"
 #include "bindery/log.h"
+#include "changes.h"
+#include "file.h"
 
 enum {
-	QUEUE_MAX = 256 << 20, /* beyond that the table is written anew instead */
-	BATCH_MS = 250,        /* between the writes of durability "batch" */
-	RETRY_MS = 1000
-};
-
-enum change_kind { CHANGE_PUT, CHANGE_REFRESH, CHANGE_DROP };
-
-/* In the queue; an AOR and the texts follow a CHANGE_PUT. */
-struct change {
-	uint32_t size; /* with what follows */
-	uint16_t kind, aor_size;
-	uint16_t text_size[BINDING_TEXTS];
-	uint16_t q;
-	uint32_t cseq, reg_id, gruu_epoch;
-	uint64_t id;
-	int64_t expires_at, since, refreshed; /* wall clock, ms */
-	struct hop hop;
-	char text[];
+	QUEUE_MAX = 64 << 20,  /* bytes; beyond, the table is written instead */
+	KEPT_ROOM = 4 << 20,   /* of a queue that is empty */
+	ROWS_MAX = 5000,       /* a transaction */
+	BATCH_MS = 400,        /* between the writes of durability "batch" */
+	LOOK_MS = 1000,        /* between looks after the file */
+	RETRY_MS = 1000,
+	SLOW_MS = 5000,        /* without an answer of the disk: a failure */
+	CLOCK_JUMP_MS = 10000, /* of the wall clock: the rows' times are wrong */
+	AORS_AT_ONCE = 500     /* held up while they are copied */
 };
 
 struct journal {
 	const struct journal_backend *backend;
 	struct journal_conf conf;
-	char *path;
 	struct location *location;
-	void *handle; /* NULL: it could not be opened again yet */
-	int lock_fd;
-	pthread_t thread;
 	journal_progress_fn progress;
 	void *context;
+	pthread_t thread;
+	bool started;
+
+	/* the thread's own */
+	struct journal_file file;
+	void *handle;     /* NULL: not open for writing */
+	struct buf taken; /* from the queue, being written */
+	bool anew;        /* the file lacks more than what is queued */
+	int64_t wall_ahead; /* of the monotonic clock, when rows were written last */
+	int64_t looked_at;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct buf queue;
-	bool started, stopping;
-	bool overflowed; /* changes were lost: the table is written anew */
+	bool idle, stopping;
+	bool overflowed; /* changes were let go of: then `anew` */
 	char error[200];
 
-	_Atomic uint64_t latest, durable, commits, rows;
+	_Atomic uint64_t latest, durable, commits, rows, commit_us;
+	_Atomic int64_t busy_since; /* with one transaction; 0: not busy */
 	_Atomic bool failed;
 };
 
+static int64_t
+wall_ahead(void)
+{
+	return clock_wall_ms() - clock_mono_ms();
+}
+
+/* ---- failing and recovering ---- */
+
+/* Locked. */
+static void
+set_failed(struct journal *j, const char *why)
+{
+	if (!atomic_load(&j->failed))
+		log_event(LOG_ERROR, "store", "write_failed",
+		    LOG_Z("file", j->file.path), LOG_Z("reason", why));
+	snprintf(j->error, sizeof j->error, "%s", why);
+	atomic_store(&j->failed, true);
+}
+
+static void
+shut(struct journal *j)
+{
+	if (j->handle != NULL)
+		j->backend->close(j->handle);
+	j->handle = NULL;
+}
+
+/*
+ * The file is opened anew before the next try: that finds out what became of
+ * it. What was not written goes back to the head of the queue.
+ */
+static void
+fail(struct journal *j, struct journal_fault *fault)
+{
+	if (j->handle != NULL)
+		j->backend->undo(j->handle);
+	shut(j);
+	if (fault->damaged) {
+		file_put_aside(&j->file, fault->text);
+		j->anew = true;
+	}
+	pthread_mutex_lock(&j->lock);
+	if (buf_append(&j->taken, buf_data(&j->queue), buf_size(&j->queue),
+	        QUEUE_MAX)) {
+		struct buf emptied = j->queue;
+
+		j->queue = j->taken;
+		j->taken = emptied;
+	} else {
+		j->overflowed = true;
+	}
+	if (j->overflowed)
+		buf_free(&j->queue);
+	set_failed(j, fault->text);
+	pthread_mutex_unlock(&j->lock);
+	buf_free(&j->taken);
+	free(fault->text);
+}
+
+static void
+succeed(struct journal *j, journal_ticket ticket)
+{
+	pthread_mutex_lock(&j->lock);
+	if (atomic_load(&j->failed) && !j->overflowed) {
+		log_event(LOG_NOTICE, "store", "recovered",
+		    LOG_Z("file", j->file.path));
+		j->error[0] = '\0';
+		atomic_store(&j->failed, false);
+	}
+	atomic_store(&j->durable, ticket);
+	pthread_mutex_unlock(&j->lock);
+}
+
+void
+journal_watch(struct journal *j)
+{
+	int64_t since;
+	bool slow;
+
+	pthread_mutex_lock(&j->lock);
+	since = atomic_load(&j->busy_since);
+	slow = since != 0 && clock_mono_ms() - since > SLOW_MS &&
+	    !atomic_load(&j->failed);
+	if (slow)
+		set_failed(j, "the disk does not answer");
+	pthread_mutex_unlock(&j->lock);
+	if (slow)
+		j->progress(j->context);
+}
+
 /* ---- opening ---- */
 
+/* False with *fault; then *taken tells whether another server has it. */
 static bool
-lock_file(struct journal *j, char **why)
+open_file(struct journal *j, bool *taken, struct journal_fault *fault)
 {
-	char *name = xasprintf("%s.lock", j->path);
-	bool done;
+	enum file_lock lock = file_lock(&j->file, &fault->text);
 
-	j->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	done = j->lock_fd >= 0 && flock(j->lock_fd, LOCK_EX | LOCK_NB) == 0;
-	if (!done)
-		*why = errno == EWOULDBLOCK
-		    ? xasprintf("location.path %s: another server uses it", j->path)
-		    : xasprintf("location.path %s: %s", name, strerror(errno));
-	free(name);
-	return done;
-}
-
-/* A damaged file is kept for who wants to look at it. */
-static void
-put_aside(struct journal *j, const char *why)
-{
-	static const char *const parts[] = { "", "-wal", "-shm" };
-	long long stamp = clock_wall_ms();
-
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-		char *from = xasprintf("%s%s", j->path, parts[i]);
-		char *to = xasprintf("%s.damaged-%lld%s", j->path, stamp, parts[i]);
-
-		if (rename(from, to) == 0 && i == 0)
-			log_event(LOG_ERROR, "store", "damaged", LOG_Z("file", j->path),
-			    LOG_Z("reason", why), LOG_Z("kept_as", to));
-		free(from);
-		free(to);
+	*taken = lock == FILE_TAKEN;
+	if (lock != FILE_LOCKED)
+		return false;
+	j->handle = j->backend->open(&j->conf, fault);
+	if (j->handle == NULL && fault->damaged) {
+		file_put_aside(&j->file, fault->text);
+		free(fault->text);
+		*fault = (struct journal_fault){ 0 };
+		j->handle = j->backend->open(&j->conf, fault);
 	}
-}
-
-static bool
-open_file(struct journal *j, char **why)
-{
-	bool damaged;
-
-	j->handle = j->backend->open(&j->conf, &damaged, why);
-	if (j->handle != NULL || !damaged)
-		return j->handle != NULL;
-	put_aside(j, *why);
-	free(*why);
-	*why = NULL;
-	j->handle = j->backend->open(&j->conf, &damaged, why);
-	return j->handle != NULL;
+	if (j->handle == NULL)
+		return false;
+	if (!file_remember(&j->file))
+		j->anew = true;
+	return true;
 }
 
 struct journal *
@@ -125,22 +181,33 @@ journal_open(const struct journal_conf *conf, struct location *location,
     char **why)
 {
 	struct journal *j = xcalloc(1, sizeof *j);
-	char *reason = NULL;
+	struct journal_fault fault = { 0 }, reading = { 0 };
+	pthread_condattr_t attributes;
+	bool taken;
 
 	j->backend = &journal_sqlite;
-	j->path = xstrdup(conf->path);
 	j->conf = *conf;
-	j->conf.path = j->path;
+	file_init(&j->file, conf->path);
+	j->conf.path = j->file.path;
 	j->location = location;
-	j->lock_fd = -1;
 	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->wake, NULL);
-	if (lock_file(j, why)) {
-		if (open_file(j, &reason))
-			return j;
-		*why = xasprintf("location.path %s: %s", j->path, reason);
-		free(reason);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	j->wall_ahead = wall_ahead();
+	if (open_file(j, &taken, &fault))
+		return j;
+	if (!taken)
+		j->handle = j->backend->open_to_read(&j->conf, &reading);
+	free(reading.text);
+	if (j->handle != NULL) {
+		set_failed(j, fault.text);
+		free(fault.text);
+		return j;
 	}
+	*why = xasprintf("location.path %s: %s", j->file.path, fault.text);
+	free(fault.text);
 	journal_close(j);
 	return NULL;
 }
@@ -155,352 +222,319 @@ struct loading {
 	size_t loaded;
 };
 
+/* Somebody may have written to the file. */
+static bool
+is_sane(const struct journal_row *row)
+{
+	for (int i = 0; i < BINDING_TEXTS; i++)
+		if (row->text[i].n >= UINT16_MAX)
+			return false;
+	return row->aor.n > 0 && row->aor.n < UINT16_MAX &&
+	    row->text[BINDING_URI].n > 0 && row->hop.transport != NULL;
+}
+
 static void
 take_row(void *context, const struct journal_row *row)
 {
 	struct loading *l = context;
-	int64_t ahead = l->mono - l->wall;
+	/* a clock that was set back makes nothing live longer than it was granted */
+	int64_t left = row->expires_at - l->wall;
+	int64_t granted = row->expires_at - row->refreshed;
 	struct location_saved saved = { .id = row->id,
-		.since = row->since + ahead, .refreshed = row->refreshed + ahead,
-		.data = { .hop = row->hop, .expires_at = row->expires_at + ahead,
+		.since = row->since - l->journal->wall_ahead,
+		.refreshed = row->refreshed - l->journal->wall_ahead,
+		.data = { .hop = row->hop,
+		    .expires_at = l->mono + (left < granted ? left : granted),
 		    .cseq = row->cseq, .reg_id = row->reg_id,
 		    .gruu_epoch = row->gruu_epoch, .q = row->q } };
 
-	if (row->expires_at <= l->wall || row->hop.transport == NULL)
+	if (left <= 0 || !is_sane(row)) {
+		changes_drop(&l->journal->queue, row->id, SIZE_MAX);
 		return;
-	for (int i = 0; i < BINDING_TEXTS; i++)
-		saved.data.text[i] = row->text[i];
+	}
+	memcpy(saved.data.text, row->text, sizeof row->text);
 	saved.data.hop.flow = l->flow_of(l->context, &row->hop);
 	location_restore(l->journal->location, row->aor, &saved, l->mono);
 	l->loaded++;
 }
 
-bool
+size_t
 journal_load(struct journal *j,
-    flow_id (*flow_of)(void *context, const struct hop *hop), void *context,
-    size_t *loaded)
+    flow_id (*flow_of)(void *context, const struct hop *hop), void *context)
 {
 	struct loading l = { j, flow_of, context, clock_mono_ms(),
 		clock_wall_ms(), 0 };
-	char *why = NULL;
-	bool done = j->backend->load(j->handle, take_row, &l, &why);
+	struct journal_fault fault = { 0 };
+	bool done = j->backend->load(j->handle, take_row, &l, &fault);
 
-	*loaded = l.loaded;
-	if (done) /* so that the file does not keep what nobody needs */
-		done = j->backend->expire(j->handle, l.wall, &why);
 	if (!done) {
-		log_event(LOG_ERROR, "store", "load_failed", LOG_Z("file", j->path),
-		    LOG_Z("reason", why));
-		j->backend->close(j->handle);
-		put_aside(j, why);
-		free(why);
-		why = NULL;
-		if (!open_file(j, &why)) {
-			log_event(LOG_ERROR, "store", "open_failed",
-			    LOG_Z("file", j->path), LOG_Z("reason", why));
-			free(why);
-		}
-		j->overflowed = true; /* what was read is written to the new file */
+		log_event(LOG_ERROR, "store", "load_failed",
+		    LOG_Z("file", j->file.path), LOG_Z("reason", fault.text));
+		fault.damaged = true; /* what was read is written to a new file */
+		fail(j, &fault);
 	}
-	return done;
+	if (j->failed)
+		shut(j); /* it was open for reading alone */
+	return l.loaded;
 }
 
 /* ---- changes, from any thread, with the AOR held ---- */
 
-static int64_t
-to_wall(int64_t mono_ms)
-{
-	return mono_ms + (clock_wall_ms() - clock_mono_ms());
-}
-
-enum { ALIGNMENT = 16 };
-
-static size_t
-padded(size_t size)
-{
-	return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-}
-
+/* Locked; unlocks. `appended` is false for a change that did not fit. */
 static void
-append(struct journal *j, const struct change *change, struct str aor,
-    const struct binding *binding)
+count_change(struct journal *j, bool appended)
 {
-	static const char zeros[ALIGNMENT];
-	bool is_put = change->kind == CHANGE_PUT;
+	bool idle = j->idle;
 
-	pthread_mutex_lock(&j->lock);
 	atomic_store(&j->latest, atomic_load(&j->latest) + 1);
-	if (!j->overflowed &&
-	    buf_append(&j->queue, change, sizeof *change, QUEUE_MAX)) {
-		if (is_put) {
-			buf_append(&j->queue, aor.p, aor.n, SIZE_MAX);
-			for (int i = 0; i < BINDING_TEXTS; i++) {
-				struct str text = binding_text(binding, (enum binding_text)i);
-
-				buf_append(&j->queue, text.p, text.n, SIZE_MAX);
-			}
-		}
-		buf_append(&j->queue, zeros, padded(change->size) - change->size,
-		    SIZE_MAX);
-	} else {
+	if (!appended) {
 		j->overflowed = true;
 		buf_free(&j->queue);
 	}
-	if (j->conf.durability == JOURNAL_COMMIT)
-		pthread_cond_signal(&j->wake);
+	j->idle = false; /* one wakeup is enough */
 	pthread_mutex_unlock(&j->lock);
-}
-
-static struct change
-change_of(enum change_kind kind, const struct binding *b)
-{
-	struct change change = {
-		.size = sizeof change,
-		.kind = (uint16_t)kind,
-		.id = b->id,
-		.cseq = b->cseq,
-		.reg_id = b->reg_id,
-		.gruu_epoch = b->gruu_epoch,
-		.q = b->q,
-		.hop = binding_hop(b),
-		.expires_at = to_wall(binding_expires_at(b)),
-		.since = to_wall(b->since),
-		.refreshed = to_wall(b->refreshed),
-	};
-
-	return change;
+	if (idle)
+		pthread_cond_signal(&j->wake);
 }
 
 static void
 on_put(void *context, struct str aor, const struct binding *b, bool new_texts)
 {
-	struct change change =
-	    change_of(new_texts ? CHANGE_PUT : CHANGE_REFRESH, b);
+	struct journal *j = context;
 
-	if (new_texts) {
-		change.aor_size = (uint16_t)aor.n;
-		change.size += (uint32_t)aor.n;
-		for (int i = 0; i < BINDING_TEXTS; i++) {
-			change.text_size[i] = b->size[i];
-			change.size += b->size[i];
-		}
-	}
-	append(context, &change, aor, b);
+	pthread_mutex_lock(&j->lock);
+	count_change(j, !j->overflowed &&
+	        changes_put(&j->queue, aor, b, new_texts, QUEUE_MAX));
 }
 
 static void
 on_drop(void *context, struct str aor, const struct binding *b)
 {
-	struct change change = change_of(CHANGE_DROP, b);
+	struct journal *j = context;
 
-	append(context, &change, aor, b);
+	(void)aor;
+	pthread_mutex_lock(&j->lock);
+	count_change(j, !j->overflowed &&
+	        changes_drop(&j->queue, b->id, QUEUE_MAX));
 }
 
 /* ---- writing ---- */
 
-static struct journal_row
-row_of(const struct change *c)
+static bool
+write_outcome(struct journal *j, const struct outcome *outcome,
+    struct journal_fault *fault)
 {
-	struct journal_row row = { .id = c->id, .hop = c->hop,
-		.expires_at = c->expires_at, .since = c->since,
-		.refreshed = c->refreshed, .cseq = c->cseq, .reg_id = c->reg_id,
-		.gruu_epoch = c->gruu_epoch, .q = c->q };
-	const char *at = c->text;
+	enum change_kind kind = outcome_kind(outcome);
+	struct journal_row row;
 
-	row.aor = (struct str){ at, c->aor_size };
-	at += c->aor_size;
-	for (int i = 0; i < BINDING_TEXTS; i++) {
-		row.text[i] = (struct str){ at, c->text_size[i] };
-		at += c->text_size[i];
-	}
-	return row;
+	if (kind == CHANGE_DROP)
+		return j->backend->drop(j->handle, outcome->id, fault);
+	row = outcome_row(outcome, j->wall_ahead);
+	return kind == CHANGE_PUT ? j->backend->put(j->handle, &row, fault)
+	                          : j->backend->refresh(j->handle, &row, fault);
 }
 
-/* The last word on one binding within a batch. */
-struct last {
-	struct hash_node node;
-	const struct change *put; /* that brings the texts; NULL: they stand */
-	const struct change *last;
-};
-
-static struct last *
-last_of(struct hash_table *table, uint64_t id)
+static uint64_t
+now_us(void)
 {
-	/* ids are counted: spread them over the table */
-	uint64_t hash = id * 0x9e3779b97f4a7c15u;
-	struct hash_node *node = hash_first(table, hash);
-	struct last *last;
+	struct timespec now;
 
-	if (node != NULL)
-		return container_of(node, struct last, node);
-	last = xcalloc(1, sizeof *last);
-	hash_insert(table, &last->node, hash);
-	return last;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static bool
-write_last(struct journal *j, const struct last *last, char **why)
+write_transaction(struct journal *j, const struct outcome *list, size_t n,
+    struct journal_fault *fault)
 {
-	struct journal_row row = row_of(last->last);
+	uint64_t began = now_us(), average = atomic_load(&j->commit_us);
 
-	if (last->last->kind == CHANGE_DROP)
-		return j->backend->drop(j->handle, row.id, why);
-	if (last->put == NULL)
-		return j->backend->refresh(j->handle, &row, why);
-	if (last->put != last->last) { /* its texts, and the latest figures */
-		struct journal_row texts = row_of(last->put);
-
-		row.aor = texts.aor;
-		memcpy(row.text, texts.text, sizeof row.text);
-	}
-	return j->backend->put(j->handle, &row, why);
-}
-
-static void
-gather(struct hash_table *table, const struct buf *changes)
-{
-	const char *at = buf_data(changes), *end = at + buf_size(changes);
-
-	while (at < end) {
-		const struct change *c = (const struct change *)(const void *)at;
-		struct last *last = last_of(table, c->id);
-
-		if (c->kind == CHANGE_PUT)
-			last->put = c;
-		last->last = c;
-		at += padded(c->size);
-	}
-}
-
-static bool
-write_changes(struct journal *j, const struct buf *changes, char **why)
-{
-	struct hash_table table = { 0 };
-	bool done = j->backend->begin(j->handle, why);
-
-	gather(&table, changes);
-	for (size_t i = 0; i < hash_slots(&table); i++) {
-		struct last *last;
-
-		if (hash_at(&table, i) == NULL)
-			continue;
-		last = container_of(hash_at(&table, i), struct last, node);
-		done = done && write_last(j, last, why);
-		free(last);
-		atomic_fetch_add(&j->rows, 1);
-	}
-	hash_free(&table);
-	return done && j->backend->commit(j->handle, why);
-}
-
-/* ---- all of it anew, after a failure ---- */
-
-struct rewrite {
-	struct journal *journal;
-	char **why;
-	bool done;
-};
-
-static void
-rewrite_aor(void *context, struct str aor, const struct binding *first)
-{
-	struct rewrite *w = context;
-
-	for (const struct binding *b = first; b != NULL && w->done; b = b->next) {
-		struct change change = change_of(CHANGE_PUT, b);
-		struct journal_row row = row_of(&change);
-
-		row.aor = aor;
-		for (int i = 0; i < BINDING_TEXTS; i++)
-			row.text[i] = binding_text(b, (enum binding_text)i);
-		w->done = w->journal->backend->put(w->journal->handle, &row, w->why);
-	}
-}
-
-static bool
-write_all(struct journal *j, char **why)
-{
-	struct rewrite w = { j, why, true };
-	uint64_t cursor = 0;
-
-	if (!j->backend->begin(j->handle, why) ||
-	    !j->backend->clear(j->handle, why))
+	atomic_store(&j->busy_since, clock_mono_ms());
+	if (!j->backend->begin(j->handle, fault))
 		return false;
-	while (location_list(j->location, &cursor, 100, rewrite_aor, &w) && w.done)
-		;
-	return w.done && j->backend->commit(j->handle, why);
+	for (size_t i = 0; i < n; i++)
+		if (!write_outcome(j, &list[i], fault))
+			return false;
+	if (!j->backend->commit(j->handle, fault))
+		return false;
+	atomic_store(&j->commit_us, (7 * average + (now_us() - began)) / 8);
+	atomic_fetch_add(&j->commits, 1);
+	atomic_fetch_add(&j->rows, n);
+	return true;
+}
+
+static bool
+write_changes(struct journal *j, const struct buf *changes,
+    struct journal_fault *fault)
+{
+	size_t count;
+	struct outcome *list;
+	bool done = true;
+
+	if (buf_size(changes) == 0)
+		return true;
+	list = changes_settle(changes, &count);
+	for (size_t at = 0; at < count && done; at += ROWS_MAX)
+		done = write_transaction(j, list + at,
+		    count - at < ROWS_MAX ? count - at : ROWS_MAX, fault);
+	free(list);
+	return done;
+}
+
+/* ---- all of the table ---- */
+
+struct copying {
+	struct buf changes;
+	struct buf ids; /* of all bindings that there are */
+	size_t at;      /* among the ids */
+};
+
+static void
+copy_aor(void *context, struct str aor, const struct binding *first)
+{
+	struct copying *c = context;
+
+	for (const struct binding *b = first; b != NULL; b = b->next) {
+		changes_put(&c->changes, aor, b, true, SIZE_MAX);
+		buf_append(&c->ids, &b->id, sizeof b->id, SIZE_MAX);
+	}
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The file's ids come in order, as ours are by now. */
+static void
+drop_if_unknown(void *context, uint64_t id)
+{
+	struct copying *c = context;
+	const uint64_t *ids = (const uint64_t *)(const void *)buf_data(&c->ids);
+	size_t n = buf_size(&c->ids) / sizeof *ids;
+
+	while (c->at < n && ids[c->at] < id)
+		c->at++;
+	if (c->at == n || ids[c->at] != id)
+		changes_drop(&c->changes, id, SIZE_MAX);
+}
+
+/*
+ * A part at a time, as changes: so no lock is held while there is writing,
+ * and the file is never worse than it was before.
+ */
+static bool
+write_all(struct journal *j, struct journal_fault *fault)
+{
+	struct copying c = { 0 };
+	uint64_t cursor = 0;
+	bool more = true, done = true;
+
+	while (more && done) {
+		more = location_list(j->location, &cursor, AORS_AT_ONCE, copy_aor,
+		    &c);
+		done = write_changes(j, &c.changes, fault);
+		c.changes.from = c.changes.to = 0;
+	}
+	if (done && buf_size(&c.ids) > 0)
+		qsort(buf_data(&c.ids), buf_size(&c.ids) / sizeof(uint64_t),
+		    sizeof(uint64_t), by_number);
+	done = done && j->backend->ids(j->handle, drop_if_unknown, &c, fault) &&
+	    write_changes(j, &c.changes, fault);
+	j->anew = !done;
+	buf_free(&c.changes);
+	buf_free(&c.ids);
+	return done;
 }
 
 /* ---- the thread ---- */
 
-static void
-sleep_until_wanted(struct journal *j, int64_t ms)
+static bool
+is_there(struct journal *j, struct journal_fault *fault)
 {
-	struct timespec until;
+	int64_t now = clock_mono_ms();
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&j->wake, &j->lock, &until);
+	if (now - j->looked_at < LOOK_MS)
+		return true;
+	j->looked_at = now;
+	if (file_is_there(&j->file))
+		return true;
+	fault->text = xstrdup("it was removed or replaced");
+	return false;
 }
 
+/* Times in the file are the wall clock's: if that was set, all are wrong. */
 static void
-fail(struct journal *j, char *why)
+look_at_clock(struct journal *j)
 {
-	if (!atomic_load(&j->failed))
-		log_event(LOG_ERROR, "store", "write_failed", LOG_Z("file", j->path),
-		    LOG_Z("reason", why));
-	pthread_mutex_lock(&j->lock);
-	snprintf(j->error, sizeof j->error, "%s", why);
-	j->overflowed = true;
-	buf_free(&j->queue);
-	pthread_mutex_unlock(&j->lock);
-	atomic_store(&j->failed, true);
-	if (j->handle != NULL) {
-		j->backend->undo(j->handle);
-		j->backend->close(j->handle);
-		j->handle = NULL;
-	}
-	free(why);
+	int64_t before = j->wall_ahead;
+
+	j->wall_ahead = wall_ahead();
+	if (llabs(j->wall_ahead - before) > CLOCK_JUMP_MS)
+		j->anew = true;
 }
 
-static void
-succeed(struct journal *j, uint64_t ticket)
+static bool
+write_out(struct journal *j, struct journal_fault *fault)
 {
-	if (atomic_exchange(&j->failed, false))
-		log_event(LOG_NOTICE, "store", "recovered", LOG_Z("file", j->path));
-	pthread_mutex_lock(&j->lock);
-	j->error[0] = '\0';
-	pthread_mutex_unlock(&j->lock);
-	atomic_store(&j->durable, ticket);
-	atomic_fetch_add(&j->commits, 1);
+	bool taken;
+
+	if (j->handle == NULL ? !open_file(j, &taken, fault) : !is_there(j, fault))
+		return false;
+	look_at_clock(j);
+	return (!j->anew || write_all(j, fault)) &&
+	    write_changes(j, &j->taken, fault);
 }
 
-/* Held on entry and return: writes what there is. */
+/* Locked on entry and return. */
 static void
 work_once(struct journal *j)
 {
-	struct buf changes = j->queue;
-	uint64_t ticket = atomic_load(&j->latest);
-	bool anew = j->overflowed, done;
-	char *why = NULL;
+	struct buf emptied = j->taken;
+	journal_ticket ticket = atomic_load(&j->latest);
+	bool behind = ticket != atomic_load(&j->durable) || j->failed;
+	struct journal_fault fault = { 0 };
 
-	j->queue = (struct buf){ 0 };
+	j->taken = j->queue;
+	j->queue = emptied;
+	if (j->overflowed)
+		j->anew = true;
 	j->overflowed = false;
 	pthread_mutex_unlock(&j->lock);
-	done = (j->handle != NULL || open_file(j, &why)) &&
-	    (anew ? write_all(j, &why) : write_changes(j, &changes, &why));
-	buf_free(&changes);
-	if (done)
+	atomic_store(&j->busy_since, clock_mono_ms());
+	if (write_out(j, &fault))
 		succeed(j, ticket);
 	else
-		fail(j, why != NULL ? why : xstrdup("unknown error"));
-	j->progress(j->context);
+		fail(j, &fault);
+	atomic_store(&j->busy_since, 0);
+	if (j->taken.room > KEPT_ROOM)
+		buf_free(&j->taken);
+	j->taken.from = j->taken.to = 0;
+	if (behind || atomic_load(&j->failed))
+		j->progress(j->context);
 	pthread_mutex_lock(&j->lock);
+}
+
+/* Locked on entry and return: until there is something to do, or time passed. */
+static void
+rest(struct journal *j)
+{
+	bool waits = j->conf.durability == JOURNAL_COMMIT && !j->failed;
+	int64_t ms = j->failed ? RETRY_MS : waits ? LOOK_MS : BATCH_MS;
+	struct timespec until;
+
+	if (waits && (buf_size(&j->queue) > 0 || j->overflowed))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	j->idle = waits;
+	pthread_cond_timedwait(&j->wake, &j->lock, &until);
+	j->idle = false;
 }
 
 static void *
@@ -509,23 +543,11 @@ work(void *argument)
 	struct journal *j = argument;
 
 	pthread_mutex_lock(&j->lock);
-	for (;;) {
-		bool something = buf_size(&j->queue) > 0 || j->overflowed;
-
-		if (j->stopping) {
-			if (something)
-				work_once(j);
-			break;
-		}
-		if (atomic_load(&j->failed))
-			sleep_until_wanted(j, RETRY_MS);
-		else if (j->conf.durability == JOURNAL_BATCH)
-			sleep_until_wanted(j, BATCH_MS);
-		else if (!something)
-			pthread_cond_wait(&j->wake, &j->lock);
-		if (buf_size(&j->queue) > 0 || j->overflowed)
-			work_once(j);
+	while (!j->stopping) {
+		rest(j);
+		work_once(j);
 	}
+	work_once(j); /* for what came meanwhile */
 	pthread_mutex_unlock(&j->lock);
 	return NULL;
 }
@@ -541,7 +563,10 @@ journal_start(struct journal *j, journal_progress_fn progress, void *context)
 	location_observe(j->location, &observer);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	j->started = pthread_create(&j->thread, NULL, work, j) == 0;
+	if (pthread_create(&j->thread, NULL, work, j) != 0)
+		abort();
+	pthread_setname_np(j->thread, "journal");
+	j->started = true;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -558,16 +583,16 @@ journal_close(struct journal *j)
 		pthread_join(j->thread, NULL);
 		location_observe(j->location, NULL);
 	}
-	if (j->handle != NULL)
-		j->backend->close(j->handle);
-	if (j->lock_fd >= 0)
-		close(j->lock_fd);
+	shut(j);
+	file_close(&j->file);
 	buf_free(&j->queue);
+	buf_free(&j->taken);
 	pthread_cond_destroy(&j->wake);
 	pthread_mutex_destroy(&j->lock);
-	free(j->path);
 	free(j);
 }
+
+/* ---- asking ---- */
 
 journal_ticket
 journal_latest(const struct journal *j)
@@ -603,4 +628,5 @@ journal_tell(struct journal *j, struct journal_status *status)
 	status->pending = atomic_load(&j->latest) - atomic_load(&j->durable);
 	status->commits = atomic_load(&j->commits);
 	status->rows = atomic_load(&j->rows);
+	status->commit_us = atomic_load(&j->commit_us);
 }
