@@ -138,7 +138,7 @@ def a_flood_of_strangers(server, make, counter):
         size = memory(server)
         is_(flood.send(make).status, 401, "each is challenged")
         others_are_served(server)
-        stays_flat(server, size, MEGABYTE, "memory")
+        stays_flat(server, size, 8 * MEGABYTE, "memory")
         is_counted(server, before, counter, MANY)
         all_left(server, at_first)
         # Of the others, one is kept: the phone that came over UDP.
@@ -176,7 +176,7 @@ def a_flood_of_guesses(server, user, counter):
         size, mark = memory(server), server.mark()
         is_(flood.send(guess, SOME).status, 401, "each is challenged")
         others_are_served(server)
-        stays_flat(server, size, MEGABYTE, "memory")
+        stays_flat(server, size, 8 * MEGABYTE, "memory")
         is_counted(server, before, counter, SOME)
         all_left(server, at_first)
         # Who bans by the log finds each there, with its address.
@@ -261,7 +261,7 @@ def a_user_that_always_brings_new_contacts(server, transport):
             phone.endpoint = server.connect(transport)
         phone.register(contacts(1, 4000, number))
     ok(0 < bound(phone) <= 10, "no more than max_contacts are kept")
-    stays_flat(server, size, MEGABYTE, "memory")
+    stays_flat(server, size, 8 * MEGABYTE, "memory")
     is_counted(server, before, "limit_max_contacts", 400)
     others_are_served(server)
 
@@ -296,7 +296,7 @@ def many_addresses_of_record_come_and_go():
             is_(pipelined(phones, "*", expires=0), {200}, "all go")
             is_(server.status()["registrations"], before, "they are gone")
             size.append(memory(server))
-        stays_flat(server, size[0], MEGABYTE, "memory, from the first time on")
+        stays_flat(server, size[0], 8 * MEGABYTE, "memory, from the first time on")
 
 
 # --- datagrams
@@ -314,7 +314,7 @@ def a_flood_of_datagrams_of_all_sizes(server):
         answers += endpoint.fence()
     is_(answers, [], "nothing is answered")
     others_are_served(server)
-    stays_flat(server, size, MEGABYTE, "memory")
+    stays_flat(server, size, 8 * MEGABYTE, "memory")
     is_counted(server, before, "dropped_(junk|unanswerable)", 500)
     all_left(server, at_first)
 
