@@ -296,7 +296,7 @@ def many_addresses_of_record_come_and_go():
             is_(pipelined(phones, "*", expires=0), {200}, "all go")
             is_(server.status()["registrations"], before, "they are gone")
             size.append(memory(server))
-        stays_flat(server, size[0], 8 * MEGABYTE, "memory, from the first time on")
+        stays_flat(server, size[0], 8 * MEGABYTE, "memory, from the first on")
 
 
 # --- datagrams
