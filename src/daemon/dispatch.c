@@ -14,6 +14,7 @@ struct answer {
 	unsigned status;
 	const char *reason; /* NULL: the status's own */
 	struct str headers; /* whole lines */
+	const struct tx_match *match; /* of what it is one more answer to */
 };
 
 /* A stateless answer (RFC 3261 8.2.7): the same when it is asked for again. */
@@ -31,7 +32,10 @@ answer(struct worker *worker, const struct sip_message *m,
 		count(refused_bad_request);
 	else if (what.status == 413 || what.status == 513)
 		count(refused_too_large);
-	sip_stateless_tag(m, &worker->daemon->key, tag);
+	if (what.match != NULL)
+		tx_tag(what.match, tag);
+	else
+		sip_stateless_tag(m, &worker->daemon->key, tag);
 	sip_begin_reply(&out, m, what.status,
 	    what.reason != NULL ? what.reason : sip_reason(what.status),
 	    (struct str){ tag, sizeof tag }, &hop->peer);
@@ -161,7 +165,7 @@ on_cancel(struct worker *worker, const struct sip_message *m,
 {
 	/* what we answer is answered at once: there is nothing left to cancel */
 	if (tx_has_answered(worker->transactions, m, match))
-		ANSWER(worker, m, hop, 200, 0);
+		ANSWER(worker, m, hop, 200, .match = match);
 	else
 		ANSWER(worker, m, hop, 481, 0);
 }
@@ -257,9 +261,12 @@ void
 dispatch_message(void *context, const struct hop *hop, struct str bytes)
 {
 	struct worker *worker = context;
-	struct sip_message *m = sip_parser_read(worker->parser, bytes);
+	size_t most = (size_t)worker->generation->conf.limits.message_size;
+	bool too_large = bytes.n > most;
+	struct sip_message *m = sip_parser_read(worker->parser,
+	    (struct str){ bytes.p, too_large ? most : bytes.n });
 
-	if (bytes.n > (size_t)worker->generation->conf.limits.message_size) {
+	if (too_large) { /* what its beginning says is enough to refuse it */
 		hit_message_size(worker, hop);
 		m->fault.status = 513;
 		strcpy(m->fault.reason, sip_reason(513));

@@ -302,9 +302,9 @@ loop_run(struct loop *loop)
 {
 	loop->began = 0;
 	while (!atomic_load(&loop->stopping)) {
-		if (event_base_loop(loop->base,
-		        loop->next.first != NULL ? EVLOOP_NONBLOCK
-		                                 : EVLOOP_ONCE) != 0)
+		/* without ONCE it would go on for as long as anything is ready */
+		if (event_base_loop(loop->base, EVLOOP_ONCE |
+		        (loop->next.first != NULL ? EVLOOP_NONBLOCK : 0)) != 0)
 			break;
 		run_next(loop);
 		run_all(&loop->deferred);

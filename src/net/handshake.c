@@ -62,7 +62,8 @@ begin_steps(struct net *net)
 
 	if (turn == h->turn)
 		return;
-	if (turn == h->turn + 1 && h->steps >= STEPS)
+	/* one that left somebody waiting was followed by this one at once */
+	if (turn == h->turn + 1 && h->begun.count + h->new.count > 0)
 		h->turn_us += (now - h->turn_at - h->turn_us) / 8;
 	h->turn = turn;
 	h->turn_at = now;

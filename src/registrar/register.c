@@ -477,27 +477,36 @@ size_of(const struct registration *r, const struct binding *b)
 	return n;
 }
 
-/* Everything that an AOR will hold must fit into one answer. */
+static size_t
+asked_size(const struct registration *r, const struct sip_contact *c)
+{
+	const struct sip_line *agent = sip_first(r->m, HEADER_USER_AGENT);
+
+	return c->address.uri_text.n + c->address.params.n + c->instance.n +
+	    r->path.n + r->m->call_id.n + frame_size(r, c->instance) +
+	    (agent == NULL ? 0 : agent->value.n < 256 ? agent->value.n : 256);
+}
+
+/* Everything that an AOR will hold must fit into one answer, if it grows. */
 static bool
 fits(const struct registration *r, const struct location_hold *hold)
 {
 	const struct apply_plan *plan = &r->registrar->plan;
-	size_t n = 0;
+	size_t n = 0, before;
 
 	for (const struct binding *b = hold->first; b != NULL; b = b->next)
 		n += size_of(r, b);
+	before = n;
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct apply_step *step = &plan->steps[i];
-		const struct sip_contact *c =
-		    &r->registrar->contacts.list[step->contact];
 
 		if (step->old != NULL)
 			n -= size_of(r, step->old);
 		if (step->action == APPLY_PUT)
-			n += c->address.uri_text.n + c->address.params.n +
-			    r->path.n + r->m->call_id.n + frame_size(r, c->instance);
+			n += asked_size(r,
+			    &r->registrar->contacts.list[step->contact]);
 	}
-	return n <= AOR_TEXTS_MAX;
+	return n <= AOR_TEXTS_MAX || n <= before;
 }
 
 static bool

@@ -3,6 +3,9 @@
 
 #include "turns.h"
 
+#include <unistd.h>
+
+
 static char trace[256];
 static size_t trace_size;
 
@@ -258,6 +261,37 @@ what_puts_itself_off_lets_others_in_between(void **state)
 }
 
 static void
+on_ready(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd;
+	(void)what;
+	(*(int *)argument)++; /* and leaves it as it is: always ready */
+}
+
+static void
+what_is_put_off_runs_though_others_never_rest(void **state)
+{
+	struct turns *t = *state;
+	struct chain chain = { .loop = t->loop, .turn = loop_turn(t->loop),
+		.left = 20 };
+	int ends[2], ready = 0;
+	struct event *event;
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	event = event_new(loop_base(t->loop), ends[0], EV_READ | EV_PERSIST,
+	    on_ready, &ready);
+	event_add(event, NULL);
+	loop_next(t->loop, &chain.later, put_off_again, &chain);
+	while (chain.left > 0)
+		turns_take(t);
+	event_free(event);
+	close(ends[0]);
+	close(ends[1]);
+	assert_in_range(ready, 10, 1000);
+}
+
+static void
 a_long_turn_is_remembered_for_a_while(void **state)
 {
 	struct turns *t = *state;
@@ -437,6 +471,7 @@ main(void)
 		TEST(what_is_deferred_may_defer_itself),
 		TEST(what_is_put_off_runs_once_in_each_turn_to_come),
 		TEST(what_puts_itself_off_lets_others_in_between),
+		TEST(what_is_put_off_runs_though_others_never_rest),
 		TEST(a_long_turn_is_remembered_for_a_while),
 		TEST(a_loop_that_ends_runs_what_was_deferred),
 		TEST(a_letter_is_delivered_to_the_loops_owner),

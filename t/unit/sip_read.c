@@ -3,6 +3,8 @@
 
 #include "message.h"
 
+#include <unistd.h>
+
 /* ---- lists and parameters ---- */
 
 static void
@@ -518,11 +520,37 @@ several_credentials_are_read_line_by_line(void **state)
 	assert_str(b.nonce, "2");
 }
 
+/* Each of these bytes once asked for a look at all that follow. */
+static void
+a_list_is_cut_in_one_pass_whatever_is_in_it(void **state)
+{
+	static const char *const pieces[] = { "<>\"\"", "\"\"", "<\"", "<>,",
+		"\"\\\"" };
+	enum { N = 60000 };
+	char *text = malloc(N);
+
+	(void)state;
+	alarm(20); /* it took minutes */
+	for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
+		size_t n = strlen(pieces[p]);
+		struct str rest = { text, N }, value;
+
+		for (size_t i = 0; i < N; i++)
+			text[i] = pieces[p][i % n];
+		text[N - 1] = ',';
+		while (sip_next_value(&rest, &value))
+			assert_true(value.n <= N);
+	}
+	alarm(0);
+	free(text);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PARSING_TEST(a_list_is_cut_at_commas_outside_quotes_and_angles),
+		cmocka_unit_test(a_list_is_cut_in_one_pass_whatever_is_in_it),
 		PARSING_TEST(parameters_are_read_one_by_one),
 		PARSING_TEST(a_malformed_parameter_stops_the_reading_and_stays),
 		PARSING_TEST(a_parameter_is_found_by_its_name_in_any_case),
