@@ -9,7 +9,8 @@ aor_write(struct out *out, struct str user, struct str domain)
 	for (size_t i = 0; i < user.n; i++) {
 		int c = (unsigned char)user.p[i];
 
-		if (c == '%' && i + 2 < user.n) {
+		if (c == '%' && i + 2 < user.n && hex_digit(user.p[i + 1]) >= 0 &&
+		    hex_digit(user.p[i + 2]) >= 0) {
 			c = hex_digit(user.p[i + 1]) << 4 | hex_digit(user.p[i + 2]);
 			i += 2;
 			/* what would not be text any more stays escaped */
